@@ -1,0 +1,123 @@
+"""A classifier that gives every cluster the class of most of its training samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastkm import validation
+from fastkm.api import assign, kmeans
+from fastkm.estimator import Parameters
+
+Array = NDArray[Any]
+
+
+class ClusterClassifier(Parameters):
+    """Cluster the samples, then name each cluster after its majority class.
+
+    A sample gets the class that is most frequent among the training samples of its
+    cluster; ties go to the class that sorts first. A cluster without training samples
+    (of positive weight) is left out, so its samples go to the nearest other cluster.
+    The parameters are those of `KMeans`.
+
+    Parameters
+    ----------
+    n_clusters : int, default 8
+    init : {"k-means++", "random", "farthest"}, array-like or callable
+    n_init : int or "auto"
+    max_iter : int, default 300
+    tol : float, default 1e-4
+    random_state : int, Generator, RandomState, SeedSequence or None
+    n_threads : int, optional
+    engine : "auto" or the name of an engine
+
+    Attributes
+    ----------
+    classes_ : (n_classes,)
+        Sorted.
+    cluster_centers_ : (n_filled, n_features)
+        Centers of the clusters that hold training samples.
+    cluster_probabilities_ : (n_filled, n_classes) float64
+        Share of each class in the (weighted) training samples of each cluster.
+    labels_ : (n_samples,) int64
+        Cluster of each training sample: a row of the two arrays above.
+    inertia_, n_iter_, report_
+        Of the clustering, as in `KMeans`.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> X = [[0.0], [0.2], [0.4], [5.0], [5.2]]
+    >>> y = ["low", "low", "high", "high", "high"]
+    >>> model = ClusterClassifier(2, random_state=0).fit(X, y)
+    >>> model.predict([[0.3], [4.0]]).tolist()
+    ['low', 'high']
+    >>> model.predict_proba([[0.3]]).round(3).tolist()
+    [[0.333, 0.667]]
+    """
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> ClusterClassifier:
+        """Cluster the samples and count the classes in every cluster.
+
+        Parameters
+        ----------
+        X : array-like (n_samples, n_features), finite
+        y : array-like (n_samples,)
+            Classes: numbers or strings.
+        sample_weight : array-like (n_samples,), not negative, optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is out of its range; the message names it.
+        """
+        X = validation.as_samples(X)
+        classes, codes = np.unique(
+            validation.as_classes(y, len(X)), return_inverse=True
+        )
+        result = kmeans(X, sample_weight=sample_weight, **self.get_params())
+        weights = validation.as_weights(sample_weight, len(X))
+        votes = np.zeros((len(result.centers), len(classes)))
+        np.add.at(votes, (result.labels, codes), 1.0 if weights is None else weights)
+        totals = votes.sum(axis=1)
+        filled = totals > 0
+        self.classes_ = classes
+        self.cluster_centers_ = result.centers[filled]
+        self.cluster_probabilities_ = votes[filled] / totals[filled, None]
+        # A sample of weight zero may lie alone in its cluster: assign all again.
+        self.labels_ = (np.cumsum(filled) - 1)[result.labels]
+        if not filled[result.labels].all():
+            self.labels_ = assign(X, self.cluster_centers_)[0]
+        self.inertia_ = result.inertia
+        self.n_iter_ = result.n_iter
+        self.report_ = result.report
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> Array:
+        """Share (n_samples, n_classes) of each class in the sample's cluster."""
+        self._check_fitted("cluster_centers_")
+        X = validation.as_samples(X, n_features=self.n_features_in_)
+        labels, _ = assign(X, self.cluster_centers_, n_threads=self.n_threads)
+        return self.cluster_probabilities_[labels]
+
+    def predict(self, X: ArrayLike) -> Array:
+        """Class (n_samples,) of each sample: the majority of its cluster."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Accuracy: the (weighted) share of samples whose class is predicted."""
+        predicted = self.predict(X)
+        hits = predicted == validation.as_classes(y, len(predicted))
+        weights = validation.as_weights(sample_weight, len(predicted))
+        return float(np.average(hits, weights=weights))

@@ -1,0 +1,10 @@
+"""Every jitted function of fastkm, and only those: arrays in, arrays out.
+
+Kernels take C-contiguous, read-only samples, finite values and arguments that were
+validated; they check nothing and raise nothing. Their loops run over *chunks*: equal
+shares of the samples, one per thread, so that each chunk writes to places of its own.
+"""
+
+from fastkm.kernels._jit import available_threads
+
+__all__ = ["available_threads"]

@@ -1,0 +1,110 @@
+"""Error-free sums and draws from them: same bits as `reference`.
+
+An exact sum is three numbers, high, low and slack, as `fastkm.exactsum` explains; here
+they are the last axis of an array, or three planes of one, so that whole tables of
+sums fit into one argument.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkm.kernels._jit import parallel, prange, serial
+
+Array = NDArray[Any]
+
+HIGH, LOW, SLACK = 0, 1, 2
+
+
+@serial
+def two_sum(a, b):
+    """Rounded sum and its error (Knuth)."""
+    total = a + b
+    b_part = total - a
+    return total, (a - (total - b_part)) + (b - b_part)
+
+
+@serial
+def add_term(total, term):
+    """Add a term to total[HIGH, LOW, SLACK]."""
+    total[HIGH], error = two_sum(total[HIGH], term)
+    total[LOW], error = two_sum(total[LOW], error)
+    total[SLACK] += abs(error)
+
+
+@serial
+def chunk_bounds(chunk, n_chunks, n_items):
+    """First and last item of a chunk: equal shares."""
+    chunk = np.int64(chunk)  # prange's unsigned index would turn products to float
+    return chunk * n_items // n_chunks, (chunk + 1) * n_items // n_chunks
+
+
+@parallel
+def weighted_total(values, weights, totals):
+    """Exact sum of weight * value per chunk, into totals (n_chunks, 3).
+
+    `weights` may be a single number for all.
+    """
+    for chunk in prange(totals.shape[0]):
+        first, last = chunk_bounds(chunk, totals.shape[0], values.shape[0])
+        total = np.zeros(3)
+        for i in range(first, last):
+            add_term(total, weights[i if weights.size > 1 else 0] * values[i])
+        totals[chunk] = total
+
+
+@serial
+def exceeds(total, threshold):
+    """Sign of (exact sum - threshold): 1 above, 0 not above, -1 not decided.
+
+    sum - threshold = p + q + b + (what the slack bounds), where p + q is already
+    rounded to p (|q| <= 2^-53 |p|), so p decides when it outweighs the rest.
+    """
+    s, e = two_sum(total[HIGH], -threshold)
+    a, b = two_sum(e, total[LOW])
+    p, _q = two_sum(s, a)
+    rest = abs(b) + 2 * total[SLACK]
+    if abs(p) * (1 - 2.0**-51) > rest:
+        return 1 if p > 0 else 0
+    if p == 0 and rest == 0:
+        return 0
+    return -1
+
+
+@serial
+def draw(
+    values: Array,
+    weights: Array,
+    block_totals: Array,
+    block_size: int,
+    threshold: float,
+) -> int:
+    """First index whose prefix sum of weight * value is above the threshold.
+
+    Same index as `reference.draw`. Whole blocks are passed by their totals
+    (n_blocks, 3). Returns -1 when a comparison could not be decided, or no prefix is
+    above the threshold: the caller then takes the slow road.
+    """
+    prefix = np.zeros(3)
+    with_block = np.zeros(3)
+    for block in range(block_totals.shape[0]):
+        with_block[:] = prefix
+        add_term(with_block, block_totals[block, HIGH])
+        add_term(with_block, block_totals[block, LOW])
+        with_block[SLACK] += block_totals[block, SLACK]
+        above = exceeds(with_block, threshold)
+        if above == 0:
+            prefix[:] = with_block
+            continue
+        if above < 0:
+            return -1
+        for i in range(
+            block * block_size, min((block + 1) * block_size, values.shape[0])
+        ):
+            add_term(prefix, weights[i if weights.size > 1 else 0] * values[i])
+            above = exceeds(prefix, threshold)
+            if above != 0:
+                return i if above > 0 else -1
+        return -1
+    return -1

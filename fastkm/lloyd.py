@@ -1,0 +1,184 @@
+"""Lloyd's iteration over an engine: step, refill, move, stop.
+
+Same bits as `reference.kmeans`. The module knows neither the samples nor how an engine
+assigns them: it asks the questions of `engines.base.Engine`, which an array, chunks on
+a disk and workers of a cluster can answer alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastkm.engines.base import Engine, Step
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Run:
+    """One run of the iteration; centers, labels and inertia belong together.
+
+    stop : "unchanged" (no center changed), "tol" or "max_iter"
+    shifts : per iteration, the centers' summed squared movement
+    n_changed : per iteration, samples whose label changed
+    n_refilled : int, empty clusters that took a sample
+    n_empty : int, clusters of the result without a sample
+    """
+
+    centers: Array
+    labels: Array = field(default_factory=lambda: np.empty(0, np.int32))
+    inertia: float = math.inf
+    n_iter: int = 0
+    stop: str = "max_iter"
+    shifts: list[float] = field(default_factory=list)
+    n_changed: list[int] = field(default_factory=list)
+    n_refilled: int = 0
+    n_empty: int = 0
+
+
+def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) -> Run:
+    """Iterate from the given centers.
+
+    `threshold` bounds the summed squared movement at which to stop: `tol` times
+    `mean_variance`.
+    """
+    run = Run(centers)
+    while run.n_iter < max_iter and run.stop == "max_iter":
+        run.n_iter += 1
+        moved = _next_centers(engine, run)
+        run.shifts.append(movement(run.centers, moved))
+        if np.array_equal(moved, run.centers):
+            run.stop = "unchanged"
+        elif run.shifts[-1] <= threshold:
+            run.stop = "tol"
+        run.centers = moved
+    _finish(engine, run)
+    return run
+
+
+def _next_centers(engine: Engine, run: Run) -> Array:
+    """One iteration: assign, sum, refill, move."""
+    n_clusters = len(run.centers)
+    step = engine.step(run.centers)
+    run.n_changed.append(step.n_changed)
+    totals, uncertain = step.totals.rounded()
+    if (totals[:, -1] > 0).all() and not uncertain.any():
+        return move(run.centers, totals)
+    labels, distances = engine.assign(run.centers)
+    refilled = refill(engine, labels, distances, n_clusters)
+    run.n_refilled += len(refilled)
+    if refilled:
+        step = engine.sums(labels, n_clusters)
+    return move(run.centers, exact_totals(engine, step, labels))
+
+
+def _finish(engine: Engine, run: Run) -> None:
+    """Final labels and inertia, without an empty cluster that could be filled.
+
+    Every round of refilling lowers the inertia; the bound on their number is for
+    centers that rounding to float32 keeps apart from their samples.
+    """
+    n_clusters = len(run.centers)
+    for _ in range(n_clusters + 1):
+        labels, distances = engine.assign(run.centers)
+        run.labels, run.inertia = labels, engine.inertia(distances)
+        labels = labels.copy()
+        refilled = refill(engine, labels, distances, n_clusters)
+        if not refilled:
+            break
+        run.n_refilled += len(refilled)
+        step = engine.sums(labels, n_clusters)
+        run.centers = move(run.centers, exact_totals(engine, step, labels))
+    sizes = np.bincount(run.labels, minlength=n_clusters)
+    run.n_empty = int(np.count_nonzero(sizes == 0))
+
+
+def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
+    """Give the sums and weights (last column), each the exact sum rounded once."""
+    totals, uncertain = step.totals.rounded()
+    cells = np.argwhere(uncertain)
+    for cell, parts in zip(cells, engine.expansions(labels, cells), strict=True):
+        totals[tuple(cell)] = math.fsum(parts)
+    return totals + 0.0  # a sum of -0.0 is 0.0
+
+
+def move(centers: Array, totals: Array) -> Array:
+    """Give the centers sum / weight; an empty cluster's center stays."""
+    moved = centers.copy()
+    filled = totals[:, -1] > 0
+    moved[filled] = totals[filled, :-1] / totals[filled, -1:]
+    return moved
+
+
+def refill(
+    engine: Engine, labels: Array, distances: Array, n_clusters: int
+) -> list[int]:
+    """Let empty clusters take samples: `reference.refill`, in place.
+
+    Returns the clusters that were refilled.
+    """
+    positive = engine.positive()
+    counted = labels if positive is None else labels[positive]
+    empty = np.flatnonzero(np.bincount(counted, minlength=n_clusters) == 0)
+    if not len(empty):
+        return []
+    rank = distances.copy() if positive is None else np.where(positive, distances, -1.0)
+    refilled = []
+    for cluster in empty:
+        copies = _farthest(engine, labels, distances, rank, positive)
+        if copies is None:
+            break
+        labels[copies] = cluster
+        rank[copies] = -1.0  # alone with its copies: nothing left to take
+        refilled.append(int(cluster))
+    return refilled
+
+
+def _farthest(
+    engine: Engine,
+    labels: Array,
+    distances: Array,
+    rank: Array,
+    positive: Array | None,
+) -> Array | None:
+    """Indices of the farthest sample of a divisible cluster, and of its copies.
+
+    Copies have the same label and distance, so only such samples are compared.
+    Samples of a cluster that turns out to hold nothing else leave the ranking.
+    """
+    while True:
+        i = int(rank.argmax())
+        if rank[i] < 0:
+            return None
+        members = np.flatnonzero(labels == labels[i])
+        alike = members[distances[members] == distances[i]]
+        copies = alike[(engine.rows(alike) == engine.rows(np.array([i]))).all(axis=1)]
+        others = np.setdiff1d(members, copies, assume_unique=True)
+        if len(others if positive is None else others[positive[others]]):
+            return copies
+        rank[members] = -1.0
+
+
+def movement(centers: Array, moved: Array) -> float:
+    """Exact sum over the clusters of the squared distance that the center moved."""
+    distances = np.zeros(len(centers))
+    before, after = centers.T.astype(np.float64), moved.T.astype(np.float64)
+    for f in range(len(before)):
+        difference = before[f] - after[f]
+        distances += difference * difference
+    return math.fsum(distances)
+
+
+def mean_variance(engine: Engine) -> float:
+    """Variance of the features, averaged: the inertia about the mean, per weight."""
+    labels = np.zeros(engine.n_samples, np.int32)
+    totals = exact_totals(engine, engine.sums(labels, 1), labels)
+    weight = float(totals[0, -1])
+    _, distances = engine.assign(totals[:, :-1] / weight)
+    return engine.inertia(distances) / (weight * engine.n_features)

@@ -1,0 +1,213 @@
+"""Every engine gives the reference's bits, on every case.
+
+A new engine joins by its line in `fastkm.engines.ENGINES`.
+"""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from cases import DTYPES, SPECIAL, Case, gaussian, shapes
+
+from fastkm import engines, lloyd, reference
+from fastkm.exactsum import ExactSum, expansion
+from fastkm.kernels import available_threads
+
+
+class ReferenceEngine(engines.InMemory):
+    """The reference behind the interface of an engine, to judge `lloyd` alone."""
+
+    def step(self, centers):
+        labels, _ = self.assign(centers)
+        return self.sums(labels, len(centers))
+
+    def assign(self, centers):
+        return reference.assign(self.X, centers)
+
+    def sums(self, labels, n_clusters):
+        sums, weights = reference.sum_clusters(self.X, labels, n_clusters, self.weights)
+        totals = np.column_stack([sums, weights])
+        return engines.Step(ExactSum(totals, 0 * totals, 0 * totals), len(labels))
+
+    def inertia(self, distances):
+        return reference.inertia(distances, self.weights)
+
+
+class Halves:
+    """An engine made of engines: two halves of the samples, joined by their Steps."""
+
+    def __init__(self, make, X, weights, n_threads):
+        middle = (len(X) + 1) // 2
+        parts = [slice(0, middle), slice(middle, None)]
+        self.parts = [
+            make(X[part], None if weights is None else weights[part], n_threads)
+            for part in parts
+            if len(X[part])
+        ]
+        self.splits = [middle]
+        self.whole = engines.InMemory(X, weights, n_threads)
+        self.n_samples, self.n_features = X.shape
+
+    def _join(self, steps):
+        first, *rest = steps
+        for step in rest:
+            first = first.join(step)
+        return first
+
+    def step(self, centers):
+        return self._join([part.step(centers) for part in self.parts])
+
+    def assign(self, centers):
+        answers = [part.assign(centers) for part in self.parts]
+        return tuple(np.concatenate(column) for column in zip(*answers, strict=True))
+
+    def sums(self, labels, n_clusters):
+        pieces = np.split(labels, self.splits)
+        return self._join(
+            [
+                part.sums(piece, n_clusters)
+                for part, piece in zip(self.parts, pieces, strict=False)
+            ]
+        )
+
+    def expansions(self, labels, cells):
+        pieces = np.split(labels, self.splits)
+        answers = [
+            part.expansions(piece, cells)
+            for part, piece in zip(self.parts, pieces, strict=False)
+        ]
+        return [list(chain(*parts)) for parts in zip(*answers, strict=True)]
+
+    def inertia(self, distances):
+        return self.whole.inertia(distances)
+
+    def rows(self, indices):
+        return self.whole.rows(indices)
+
+    def positive(self):
+        return self.whole.positive()
+
+
+MAKERS = {
+    **engines.ENGINES,
+    "reference": ReferenceEngine,
+    "halves": lambda *arguments: Halves(engines.Lanes, *arguments),
+}
+
+every_engine = pytest.mark.parametrize("engine", MAKERS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+every_special = pytest.mark.parametrize("special", SPECIAL)
+some_threads = pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+
+
+def same(fast, slow):
+    """Same dtype, shape and bits."""
+    fast, slow = np.asarray(fast), np.asarray(slow)
+    assert fast.dtype == slow.dtype
+    assert fast.shape == slow.shape
+    np.testing.assert_array_equal(fast, slow)
+    assert fast.tobytes() == slow.tobytes() or not fast.dtype.kind == "f"
+
+
+def check_step(make, case: Case, n_threads: int = 2) -> None:
+    """`step` and `assign`, from the given centers and once more from others."""
+    engine = make(case.X, case.weights, n_threads)
+    for centers in (case.centers, case.centers[::-1].copy(), case.centers):
+        labels, sums, weights = reference.step(case.X, centers, case.weights)
+        slow_labels, slow_distances = reference.assign(case.X, centers)
+        fast_labels, fast_distances = engine.assign(centers)
+        same(fast_labels, slow_labels)
+        same(fast_distances, slow_distances)
+        totals = lloyd.exact_totals(engine, engine.step(centers), labels)
+        same(totals, np.column_stack([sums, weights]))
+        same(
+            engine.inertia(fast_distances),
+            reference.inertia(slow_distances, case.weights),
+        )
+
+
+def check_run(make, case: Case, n_threads: int = 2, tol: float = 0.0) -> None:
+    """A whole run."""
+    engine = make(case.X, case.weights, n_threads)
+    slow = reference.kmeans(case.X, case.centers, case.weights, max_iter=30, tol=tol)
+    threshold = tol * lloyd.mean_variance(engine) if tol else 0.0
+    fast = lloyd.lloyd(engine, case.centers, max_iter=30, threshold=threshold)
+    same(fast.centers, slow.centers)
+    same(fast.labels, slow.labels)
+    same(fast.inertia, slow.inertia)
+    assert (fast.n_iter, fast.stop) == (slow.n_iter, slow.stop)
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", shapes(), ids=lambda s: "x".join(map(str, s)))
+def test_step_on_every_shape(shape, dtype):
+    case = gaussian(*shape, dtype)
+    for make in engines.ENGINES.values():
+        check_step(make, case)
+
+
+@every_dtype
+@pytest.mark.parametrize(
+    "shape",
+    [(n, d, k) for n, d, k in shapes() if n in (2, 65, 257) and d in (1, 2, 9, 33)],
+    ids=lambda s: "x".join(map(str, s)),
+)
+def test_run_on_shapes(shape, dtype):
+    for make in MAKERS.values():
+        check_run(make, gaussian(*shape, dtype), tol=1e-4)
+
+
+@every_engine
+@every_dtype
+@every_special
+def test_step_on_special_cases(engine, special, dtype):
+    check_step(MAKERS[engine], SPECIAL[special](dtype))
+
+
+@every_engine
+@every_dtype
+@every_special
+@pytest.mark.parametrize("tol", [0.0, 1e-3])
+def test_run_on_special_cases(engine, special, dtype, tol):
+    check_run(MAKERS[engine], SPECIAL[special](dtype), tol=tol)
+
+
+@some_threads
+@every_dtype
+@every_special
+@pytest.mark.parametrize("engine", engines.ENGINES)
+def test_threads_do_not_matter(engine, special, dtype, n_threads, monkeypatch):
+    """Every sample is worth a thread, so that small cases are split too."""
+    monkeypatch.setattr(
+        engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
+    )
+    assert available_threads() >= n_threads
+    case = SPECIAL[special](dtype)
+    check_step(MAKERS[engine], case, n_threads)
+    check_run(MAKERS[engine], case, n_threads)
+
+
+@pytest.mark.parametrize("engine", engines.ENGINES)
+def test_sums_by_difference_stay_exact(engine, rng):
+    """Hundreds of steps between random centers, against sums made anew."""
+    X = (rng.normal(size=(300, 3)) * 10.0 ** rng.integers(-8, 8, (300, 1))).astype("f4")
+    walker = MAKERS[engine](X, None, 2)
+    for _ in range(300):
+        centers = X[rng.permutation(300)[:6]]
+        labels, sums, weights = reference.step(X, centers)
+        totals = lloyd.exact_totals(walker, walker.step(centers), labels)
+        same(totals, np.column_stack([sums, weights]))
+
+
+@every_dtype
+def test_slow_road_is_taken(dtype):
+    """Sums within the slack of a rounding boundary occur, and are settled."""
+    case = SPECIAL["halfway_sums"](dtype)
+    step = engines.Lanes(case.X, case.weights, 1).step(case.centers)
+    assert step.totals.rounded()[1].tolist() == [[True, False, True, False]]
+
+
+def test_expansions_of_parts_settle_the_whole(rng):
+    terms = rng.normal(size=400) * 10.0 ** rng.integers(-200, 200, 400)
+    parts = expansion(terms[:150]) + expansion(terms[150:])
+    assert reference.exact_sum(parts) == reference.exact_sum(terms)

@@ -1,0 +1,114 @@
+"""Seeding: same draws and same bits as the reference."""
+
+import math
+
+import numpy as np
+import pytest
+from cases import DTYPES, SPECIAL, gaussian
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastkm import engines, kmeans_plusplus, reference, seeding
+from fastkm.kernels import exact
+
+REFERENCES = {
+    "k-means++": reference.kmeans_plusplus,
+    "random": reference.random_samples,
+    "farthest": reference.farthest_first,
+}
+every_init = pytest.mark.parametrize("init", REFERENCES)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+
+
+def check(init, X, n_clusters, weights, n_threads=2):
+    for seed in range(5):
+        slow = REFERENCES[init](X, n_clusters, np.random.default_rng(seed), weights)
+        samples = engines.Lanes(X, weights, n_threads)
+        rng = np.random.default_rng(seed)
+        fast = seeding.CHOOSERS[init](samples, n_clusters, rng)
+        assert fast.tolist() == slow.tolist()
+
+
+@every_init
+@every_dtype
+@pytest.mark.parametrize("special", SPECIAL)
+def test_same_samples_on_special_cases(init, special, dtype):
+    case = SPECIAL[special](dtype)
+    check(init, case.X, len(case.centers), case.weights)
+
+
+@every_init
+@every_dtype
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(1, 1, 1), (2, 3, 2), (65, 9, 65), (257, 17, 7), (2500, 2, 12)]
+)
+def test_same_samples_on_shapes(init, n, d, k, dtype):
+    check(init, gaussian(n, d, 1, dtype).X, k, None)
+
+
+@every_init
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+def test_threads_do_not_matter(init, n_threads, monkeypatch):
+    monkeypatch.setattr(
+        engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
+    )
+    X = gaussian(3000, 5, 1, np.float64).X
+    check(init, X, 9, None, n_threads)
+    check(init, X, 9, np.random.default_rng(1).gamma(0.3, size=3000), n_threads)
+
+
+@every_init
+@pytest.mark.parametrize("weight", [1.0, 0.25, 7.0])
+def test_equal_weights_are_no_weights(init, weight):
+    X = gaussian(200, 3, 1, np.float64).X
+    samples = engines.Lanes(X, None, 1)
+    weighted = engines.Lanes(X, np.full(200, weight), 1)
+    plain = seeding.CHOOSERS[init](samples, 6, np.random.default_rng(3))
+    same = seeding.CHOOSERS[init](weighted, 6, np.random.default_rng(3))
+    assert plain.tolist() == same.tolist()
+
+
+@pytest.mark.parametrize("n_local_trials", [1, 2, 5])
+def test_kmeans_plusplus_trials(n_local_trials, rng):
+    X = rng.normal(size=(500, 4))
+    centers, indices = kmeans_plusplus(
+        X, 8, n_local_trials=n_local_trials, random_state=5
+    )
+    slow = reference.kmeans_plusplus(
+        X, 8, np.random.default_rng(5), n_local_trials=n_local_trials
+    )
+    assert indices.tolist() == slow.tolist()
+    assert np.array_equal(centers, X[indices])
+
+
+@given(
+    values=st.lists(
+        st.floats(0, 1e300, allow_subnormal=True), min_size=1, max_size=40
+    ).filter(any),
+    share=st.floats(0, 1),
+    block=st.integers(1, 9),
+)
+def test_draw_finds_the_first_prefix_above(values, share, block):
+    terms = np.array(values)
+    threshold = share * min(math.fsum(values), 1e304)
+    totals = np.zeros((-(-len(terms) // block), 3))
+    for b in range(len(totals)):
+        for term in terms[b * block : (b + 1) * block]:
+            exact.add_term(totals[b], term)
+    fast = exact.draw(terms, np.ones(1), totals, block, threshold)
+    slow = reference.draw(terms, threshold)
+    assert fast in (slow, -1)
+    assert seeding.draw(terms, threshold) == slow
+
+
+def test_draw_on_the_boundaries():
+    """A threshold that equals a prefix sum belongs to the next sample."""
+    terms = np.array([0.0, 0.25, 0.0, 0.5, 0.25, 0.0])
+    totals = np.array([[0.25, 0, 0], [0.75, 0, 0]])
+    expected = {0.0: 1, 0.2: 1, 0.25: 3, 0.7: 3, 0.75: 4, 0.99: 4}
+    for threshold, index in expected.items():
+        assert exact.draw(terms, np.ones(1), totals, 3, threshold) == index
+        assert seeding.draw(terms, threshold) == index
+    # Rounding may push a threshold up to the whole sum: the last positive term.
+    assert exact.draw(terms, np.ones(1), totals, 3, 1.0) == -1
+    assert seeding.draw(terms, 1.0) == 4
