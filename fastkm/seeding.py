@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastkm import validation
 from fastkm.engines.base import join_chunks
-from fastkm.engines.lanes import Lanes
+from fastkm.engines.lanes import Lanes, block_rows
 from fastkm.kernels import exact, lanes
 
 Array = NDArray[Any]
@@ -42,9 +42,8 @@ class Chosen:
             samples.X,
             samples.kernel_weights,
             samples.X[i].astype(np.float64),
-            samples.lanes,
+            block_rows(samples.n_features),
             BLOCK,
-            n_chunks,
             self.nearest,
             self.blocks,
         )
@@ -79,7 +78,7 @@ class Chosen:
             samples.kernel_weights,
             self.nearest,
             rows,
-            samples.lanes,
+            block_rows(samples.n_features),
             totals,
         )
         values, uncertain = join_chunks(np.moveaxis(totals, 2, 1)).rounded()

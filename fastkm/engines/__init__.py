@@ -6,10 +6,20 @@ from typing import NamedTuple
 
 from fastkm.engines.base import Array, Engine, InMemory, Step
 from fastkm.engines.lanes import Lanes
+from fastkm.engines.tiles import Tiles
 
-__all__ = ["ENGINES", "Choice", "Engine", "InMemory", "Lanes", "Step", "choose"]
+__all__ = [
+    "ENGINES",
+    "Choice",
+    "Engine",
+    "InMemory",
+    "Lanes",
+    "Step",
+    "Tiles",
+    "choose",
+]
 
-ENGINES = {"lanes": Lanes}
+ENGINES: dict[str, type[InMemory]] = {"lanes": Lanes, "tiles": Tiles}
 
 
 class Choice(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm.exactsum import ExactSum, expansion
-from fastkm.kernels import exact, lanes
+from fastkm.kernels import exact, sums
 
 Array = NDArray[Any]
 
@@ -63,29 +63,69 @@ class Engine(Protocol):
 
 
 class InMemory:
-    """Samples in one array: the answers that do not depend on the engine.
+    """Samples in one array: all that does not depend on how labels are found.
 
-    Keeps X as it is (no copy) and 8 bytes per sample of weights where they are given.
+    An engine of this kind adds `find`. The sums of a step are those of the step
+    before, brought up to date for the samples whose label changed.
+
+    Memory beyond X: 8 bytes per sample (labels of two steps), 8 more where weights
+    are given, and three tables of sums per thread.
     """
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
-        self.X = X.view()
-        self.X.flags.writeable = False  # one type, so one compiled version, for all
+        self.X = read_only(X)  # one type, so one compiled version, for all
         self.weights = weights
-        self.kernel_weights = (np.ones(1) if weights is None else weights).view()
-        self.kernel_weights.flags.writeable = False
+        self.kernel_weights = read_only(np.ones(1) if weights is None else weights)
         self.n_threads = n_threads
         self.n_samples, self.n_features = X.shape
+        self._labels = np.empty(0, np.int32)
+        self._totals = np.empty((0, 3, 0, 0))
+
+    def find(self, centers: Array, labels: Array) -> None:
+        """Write the labels of all samples; centers are float64."""
+        raise NotImplementedError
 
     def n_chunks(self, work: int) -> int:
-        """Threads that pay for `work` operations: starting one costs microseconds."""
-        return max(1, min(self.n_threads, self.n_samples, work // 30_000))
+        """Threads that pay for `work` operations: to start one takes some 30 us."""
+        return max(1, min(self.n_threads, self.n_samples, work // 200_000))
+
+    def step(self, centers: Array) -> Step:
+        n_clusters = len(centers)
+        # Sums that had to round somewhere would gather slack with every difference.
+        if self._totals.shape[2] != n_clusters or self._totals[:, 2].any():
+            self._labels = np.full(self.n_samples, -1, np.int32)
+            self._totals = self._no_totals(n_clusters)
+        labels = np.empty(self.n_samples, np.int32)
+        self.find(centers.astype(np.float64), labels)
+        step = self._update(self._labels, labels, self._totals)
+        self._labels = labels
+        return step
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
+        nowhere = np.full(self.n_samples, -1, np.int32)
+        return self._update(nowhere, labels, self._no_totals(n_clusters))
+
+    def _no_totals(self, n_clusters: int) -> Array:
         n_chunks = self.n_chunks(10 * self.X.size)
-        totals = np.zeros((n_chunks, 3, n_clusters, self.n_features + 1))
-        lanes.sum_clusters(n_chunks, self.X, self.kernel_weights, labels, totals)
-        return Step(join_chunks(totals), self.n_samples)
+        return np.zeros((n_chunks, 3, n_clusters, self.n_features + 1))
+
+    def _update(self, before: Array, after: Array, totals: Array) -> Step:
+        n_chunks = len(totals)
+        changed = sums.update(
+            n_chunks, self.X, self.kernel_weights, before, after, totals
+        )
+        joined = np.empty(totals.shape[1:])
+        sums.join(self.n_chunks(10 * joined.size), totals, joined)
+        return Step(ExactSum(*joined), sum(changed))
+
+    def assign(self, centers: Array) -> tuple[Array, Array]:
+        centers = centers.astype(np.float64)
+        labels = np.empty(self.n_samples, np.int32)
+        self.find(centers, labels)
+        distances = np.empty(self.n_samples)
+        n_chunks = self.n_chunks(3 * self.X.size)
+        sums.own_distances(n_chunks, self.X, centers, labels, distances)
+        return labels, distances
 
     def expansions(self, labels: Array, cells: Array) -> list[list[float]]:
         return [expansion(self._terms(labels == j, f)) for j, f in cells]
@@ -101,9 +141,9 @@ class InMemory:
         return weights * self.X[members, column].astype(np.float64)
 
     def inertia(self, distances: Array) -> float:
-        totals = np.zeros((self.n_chunks(10 * self.n_samples), 3))
-        exact.weighted_total(len(totals), distances, self.kernel_weights, totals)
-        value, uncertain = join_chunks(totals).rounded()
+        n_chunks = self.n_chunks(10 * self.n_samples)
+        totals = exact.weighted_total(n_chunks, distances, self.kernel_weights)
+        value, uncertain = join_chunks(np.array(totals)).rounded()
         if not uncertain:
             return float(value)
         weights = 1.0 if self.weights is None else self.weights
@@ -120,6 +160,13 @@ class InMemory:
 
     def positive(self) -> Array | None:
         return None if self.weights is None else self.weights > 0
+
+
+def read_only(array: Array) -> Array:
+    """Give a view that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def join_chunks(totals: Array) -> ExactSum:

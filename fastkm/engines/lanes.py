@@ -1,76 +1,65 @@
-"""Lanes: every distance of every sample, SIMD over samples; any shape and dtype.
+"""Lanes: the exact distance of every pair, one sample per vector lane.
 
-Each thread transposes its samples block by block into float64 and walks over all
-centers while the block is in its cache. Distance, label and sums come out of one pass;
-the sums are updated only for samples whose label changed (`kernels.lanes.step`).
-
-Memory beyond X: 4 bytes per sample (labels), and per thread three tables of sums.
+Needs no proof, and no margin that ties could fall into: for few clusters or features,
+where a cheaper score would not pay for its certification.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastkm.engines.base import Array, InMemory, Step, join_chunks
-from fastkm.kernels import lanes
+from fastkm.engines.base import Array, InMemory
+from fastkm.kernels import lanes, tiles
+from fastkm.kernels.simd import GROUP, LANES
 
 
-def block_lanes(n_features: int) -> int:
-    """Samples per block: columns and buffers of a block stay in the near cache."""
-    return 512 if n_features <= 4 else 64
+def block_rows(n_features: int) -> int:
+    """Samples per block: packed, they take a part of the L2 cache."""
+    return max(1, min(512, 16_384 // n_features) // LANES) * LANES
+
+
+def pack_distances(centers: Array, n_chunks: int) -> tuple[Array, Array]:
+    """Centers (float64) as `tiles.label_by_distances` wants them."""
+    n_clusters, n_features = centers.shape
+    n_groups = -(-n_clusters // GROUP)
+    packed = np.empty(n_groups * GROUP * n_features)
+    norms = np.empty(n_groups * GROUP)
+    tiles.pack_distances(n_chunks, centers, packed, norms)
+    return packed, norms
 
 
 class Lanes(InMemory):
-    """The engine of this module (see there)."""
+    """The engine of this module (see there).
 
-    name = "lanes"
+    Memory beyond X: that of `InMemory`, and 8 bytes per sample while labels are found.
+    """
 
-    def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
-        super().__init__(X, weights, n_threads)
-        self.lanes = block_lanes(self.n_features)
-        self._labels = np.empty(0, np.int32)
-        self._totals = np.empty((0, 3, 0, 0))
-
-    def step(self, centers: Array) -> Step:
-        n_clusters = len(centers)
-        # Sums that had to round somewhere would gather slack with every difference.
-        if self._totals.shape[2] != n_clusters or self._totals[:, 2].any():
-            n_chunks = self.n_chunks(3 * self.X.size * n_clusters)
-            self._labels = np.full(self.n_samples, -1, np.int32)
-            self._totals = np.zeros((n_chunks, 3, n_clusters, self.n_features + 1))
-        changed = np.zeros(len(self._totals), np.int64)
-        lanes.step(
-            len(changed),
-            self.X,
-            self.kernel_weights,
-            centers.astype(np.float64),
-            self.lanes,
-            self._labels,
-            self._totals,
-            changed,
-        )
-        return Step(join_chunks(self._totals.copy()), int(changed.sum()))
-
-    def assign(self, centers: Array) -> tuple[Array, Array]:
-        labels = np.empty(self.n_samples, np.int32)
-        distances = np.empty(self.n_samples)
-        n_chunks = self.n_chunks(3 * self.X.size * len(centers))
-        lanes.assign(
+    def find(self, centers: Array, labels: Array) -> None:
+        n_chunks = self.n_chunks(self.X.size * len(centers))
+        tiles.label_by_distances(
             n_chunks,
             self.X,
-            centers.astype(np.float64),
-            self.lanes,
-            n_chunks,
+            np.arange(self.n_samples),
+            chunk_sizes(self.n_samples, n_chunks),
+            *pack_distances(centers, self.n_chunks(centers.size)),
+            block_rows(self.n_features),
             labels,
-            distances,
         )
-        return labels, distances
 
     def distance_table(self, others: Array) -> Array:
         """All squared distances (n_samples, n_others), float64."""
         table = np.empty((self.n_samples, len(others)))
-        n_chunks = self.n_chunks(3 * self.X.size * len(others))
+        n_chunks = self.n_chunks(self.X.size * len(others))
         lanes.distance_table(
-            n_chunks, self.X, others.astype(np.float64), self.lanes, n_chunks, table
+            n_chunks,
+            self.X,
+            others.astype(np.float64),
+            block_rows(self.n_features),
+            table,
         )
         return table
+
+
+def chunk_sizes(n_samples: int, n_chunks: int) -> Array:
+    """Samples in each chunk of `kernels.exact.chunk_bounds`."""
+    return np.diff(np.arange(n_chunks + 1) * n_samples // n_chunks)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import parallel, prange, serial
+from fastkm.kernels._jit import parallel, serial
 
 Array = NDArray[Any]
 
@@ -36,22 +36,20 @@ def add_term(total, term):
 @serial
 def chunk_bounds(chunk, n_chunks, n_items):
     """First and last item of a chunk: equal shares."""
-    chunk = np.int64(chunk)  # prange's unsigned index would turn products to float
     return chunk * n_items // n_chunks, (chunk + 1) * n_items // n_chunks
 
 
 @parallel
-def weighted_total(values, weights, totals):
-    """Exact sum of weight * value per chunk, into totals (n_chunks, 3).
+def weighted_total(chunk, n_chunks, values, weights):
+    """Exact sum of weight * value: high, low, slack.
 
     `weights` may be a single number for all.
     """
-    for chunk in prange(totals.shape[0]):
-        first, last = chunk_bounds(chunk, totals.shape[0], values.shape[0])
-        total = np.zeros(3)
-        for i in range(first, last):
-            add_term(total, weights[i if weights.size > 1 else 0] * values[i])
-        totals[chunk] = total
+    first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
+    total = np.zeros(3)
+    for i in range(first, last):
+        add_term(total, weights[i if weights.size > 1 else 0] * values[i])
+    return total[HIGH], total[LOW], total[SLACK]
 
 
 @serial
@@ -89,13 +87,15 @@ def draw(
     prefix = np.zeros(3)
     with_block = np.zeros(3)
     for block in range(block_totals.shape[0]):
-        with_block[:] = prefix
+        for part in range(3):
+            with_block[part] = prefix[part]
         add_term(with_block, block_totals[block, HIGH])
         add_term(with_block, block_totals[block, LOW])
         with_block[SLACK] += block_totals[block, SLACK]
         above = exceeds(with_block, threshold)
         if above == 0:
-            prefix[:] = with_block
+            for part in range(3):
+                prefix[part] = with_block[part]
             continue
         if above < 0:
             return -1

@@ -1,0 +1,158 @@
+"""Tiles: every pair at the speed of fused multiply-adds, every label certified.
+
+The nearest center minimizes the score |c'|^2 / 2 - x'.c' with x' = x - shift and
+c' = c - shift, half the squared distance less a term of the sample alone. Scores are
+computed in float32 for samples of either dtype. A label is taken where the second best
+score is farther from the best than rounding can have moved them (`score_margin`); the
+samples that are left are decided by float64 scores, and what is left of these by exact
+distances. So the labels are the reference's, ties and far-off data included.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastkm.engines.base import Array, InMemory
+from fastkm.engines.lanes import block_rows, chunk_sizes, pack_distances
+from fastkm.kernels import tiles
+from fastkm.kernels.simd import GROUP
+
+# Largest |c'|^2 for float32 scores: with |x'|^2 finite in float32, no partial sum of
+# x'.c' exceeds sqrt(3.5e38 * 1e37) by Cauchy-Schwarz, far from overflow.
+LARGEST_REACH = 1e37
+# Features and centers up to which float32 is used: m * u stays small in the bound,
+# and a center's index is exact in float32.
+MOST_FEATURES, MOST_CENTERS = 2**16, 2**24
+
+
+def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
+    """Give the coefficients of a gap between scores that certifies a label.
+
+    Let u be the unit roundoff of `dtype`, v = 2^-53, d = n_features, x', c' real,
+    x~, c~ the packed numbers (one rounding in float64, one in `dtype`), N at least
+    |x'| and |x~|, C at least |c'| and |c~| for all centers, and g(m) = m u / (1 - m u).
+    The computed score of a center is off by at most
+
+    1. g(d) N C: the chain of d fused (or multiplied and added) terms of x~.c~, every
+       partial sum rounded once or twice (Higham, Accuracy and Stability of Numerical
+       Algorithms, 2nd ed., section 3.1: the bound holds for either);
+    2. 2.1 u N C: |x~ - x'| <= 1.01 u |x'|, |c~ - c'| <= 1.01 u |c'| and Cauchy-Schwarz;
+    3. 0.6 (u + (d + 4) v) C^2: the half norm, summed in float64, then rounded;
+    4. 1.1 u (C^2 / 2 + N C): the final addition of the two;
+
+    and half the reference's own distance, which decides, by
+
+    5. 0.6 (d + 2) v (N + C)^2: d differences, squares and additions in float64.
+
+    Where a result is subnormal its rounding error is not relative; each of the fewer
+    than 4 (d + 4) operations on numbers of size 1 + N + C or products of them adds at
+    most the smallest subnormal t times that size. When best and second best scores
+    differ by more than twice the sum of 1 to 5 and the underflow, the reference's
+    distances differ in the same sense, strictly. The factor 2.02 covers the rounding
+    of the gap and of this evaluation itself. As N is quadratic in 5, the margin is
+    m0 + m1 N + m2 N^2.
+
+    N is computed as floor + stretch * |x~|, where |x~|^2 was summed in `dtype`: stretch
+    covers its relative error, g(d + 4), and floor the d squares lost to underflow.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+    n_features : int
+    reach : float
+        The largest |c'|^2, as computed in float64.
+
+    Returns
+    -------
+    (m0, m1, m2, floor, stretch) : (5,) float64
+    """
+    info = np.finfo(dtype)
+    u, v, d = float(info.eps) / 2, 2.0**-53, n_features
+    tiny = float(info.smallest_subnormal)
+    chain = d * u / (1 - d * u)
+    C = math.sqrt(reach) * (1 + 4 * u + d * v) + math.sqrt(d * tiny)
+    pair = chain + 2.1 * u + 1.1 * u
+    square = 0.6 * (u + (d + 4) * v) + 0.55 * u
+    own = 0.6 * (d + 2) * v
+    lost = 4 * (d + 4) * tiny
+    m0 = 2.02 * ((square + own) * C * C + lost * (1 + C))
+    m1 = 2.02 * ((pair + 2 * own) * C + lost)
+    m2 = 2.02 * own
+    stretch = 1 + (d + 4) * u / (1 - (d + 4) * u)
+    return np.array([m0, m1, m2, math.sqrt(d * tiny), stretch])
+
+
+class Tiles(InMemory):
+    """The engine of this module (see there).
+
+    Memory beyond X: that of `InMemory`, 8 bytes per sample while labels are found, and
+    20 bytes per center and feature.
+
+    Attributes
+    ----------
+    n_left : dict
+        Samples that float32 and float64 scores left undecided, over all steps.
+    n_found : int
+        Samples that were labelled, over all steps.
+    """
+
+    def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
+        super().__init__(X, weights, n_threads)
+        # Any shift is valid; the mean of some rows makes the norms, and with them the
+        # margins, small.
+        some = self.X[:: max(1, self.n_samples // 1024)]
+        self.shift = some.mean(axis=0, dtype=np.float64)
+        self.n_left = {np.float32: 0, np.float64: 0}
+        self.n_found = 0
+
+    def find(self, centers: Array, labels: Array) -> None:
+        n_chunks = self.n_chunks(self.X.size * len(centers) // 4)
+        rows = block_rows(self.n_features)
+        queue = np.arange(self.n_samples)
+        n_queued = chunk_sizes(self.n_samples, n_chunks)
+        for dtype in (np.float32, np.float64):
+            packed, norms, reach = self._pack_scores(centers, dtype)
+            if dtype is np.float32 and not self._float32_serves(len(centers), reach):
+                continue
+            margin = score_margin(dtype, self.n_features, reach)
+            left = tiles.label_by_scores(
+                n_chunks,
+                self.X,
+                queue,
+                n_queued,
+                self.shift,
+                packed,
+                norms,
+                margin,
+                rows,
+                labels,
+            )
+            n_queued = np.array(left)
+            self.n_left[dtype] += int(n_queued.sum())
+            if not n_queued.any():
+                break
+        else:
+            packed, norms = pack_distances(centers, self.n_chunks(centers.size))
+            tiles.label_by_distances(
+                n_chunks, self.X, queue, n_queued, packed, norms, rows, labels
+            )
+        self.n_found += self.n_samples
+
+    def _float32_serves(self, n_clusters: int, reach: float) -> bool:
+        return (
+            reach <= LARGEST_REACH
+            and self.n_features <= MOST_FEATURES
+            and n_clusters <= MOST_CENTERS
+        )
+
+    def _pack_scores(self, centers: Array, dtype: Any) -> tuple[Array, Array, float]:
+        n_clusters, n_features = centers.shape
+        n_groups = -(-n_clusters // GROUP)
+        packed = np.empty(n_groups * GROUP * n_features, dtype)
+        norms = np.empty(n_groups * GROUP, dtype)
+        n_chunks = self.n_chunks(centers.size)
+        reaches = tiles.pack_scores(n_chunks, centers, self.shift, packed, norms)
+        return packed, norms, max(reaches)

@@ -1,0 +1,243 @@
+"""Nearest centers by register tiles: all pairs, without a samples x clusters array.
+
+A block of samples is packed once, and `simd.tile` walks it past all centers. The
+dtype of the packed centers decides what is computed:
+
+- scores: float32 or float64 centers, shifted and negated, with half their squared
+  norms. A label counts only where the second best score is farther away than the
+  error bound that comes with the centers; the other samples are left undecided.
+- exact distances: float64 centers as they are. Labels are `reference.assign`'s.
+"""
+
+import math
+
+import numpy as np
+
+from fastkm.kernels._jit import parallel, serial
+from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.simd import (
+    GROUP,
+    LANES_32,
+    LANES_64,
+    VECTOR_BYTES,
+    VECTORS,
+    aligned_empty,
+    load_column,
+    load_square,
+    tile,
+)
+
+# Features of a tile of samples that stay in the L1 cache, and bytes of centers that
+# stay in the L2 cache while a block of samples is walked past them.
+DEPTH = 24 * 1024 // (VECTORS * VECTOR_BYTES)
+CENTER_BYTES = 128 * 1024
+
+
+@parallel
+def pack_scores(chunk, n_chunks, centers, shift, packed, norms):
+    """Pack float64 centers (n_clusters, n_features) for scores.
+
+    packed [group][feature][center] gets shift - center, norms |center - shift|^2 / 2,
+    both rounded to their dtype; returns the largest |center - shift|^2. Missing
+    centers of the last group are infinitely far.
+    """
+    n_clusters, n_features = centers.shape
+    first, last = chunk_bounds(chunk, n_chunks, norms.size // GROUP)
+    reach = 0.0
+    for group in range(first, last):
+        for r in range(GROUP):
+            j = group * GROUP + r
+            square = 0.0 if j < n_clusters else math.inf
+            for f in range(n_features):
+                value = centers[j, f] - shift[f] if j < n_clusters else 0.0
+                packed[(group * n_features + f) * GROUP + r] = -value
+                square += value * value
+            norms[j] = 0.5 * square
+            if j < n_clusters:
+                reach = max(reach, square)
+    return reach
+
+
+@parallel
+def pack_distances(chunk, n_chunks, centers, packed, norms):
+    """Pack float64 centers for exact distances; norms only give the number."""
+    n_clusters, n_features = centers.shape
+    first, last = chunk_bounds(chunk, n_chunks, norms.size // GROUP)
+    for group in range(first, last):
+        for r in range(GROUP):
+            j = group * GROUP + r
+            norms[j] = 0.0
+            for f in range(n_features):
+                packed[(group * n_features + f) * GROUP + r] = (
+                    centers[j, f] if j < n_clusters else math.inf
+                )
+
+
+@serial
+def load_block(X, rows, shift, block, squares):
+    """Pack the rows of X, less shift, into block [tile][feature][lane].
+
+    And their squared norms, summed in the dtype of the block, into squares. The last
+    tile is filled up with copies of the last row.
+    """
+    lanes = LANES_32 if block.itemsize == 4 else LANES_64
+    width = VECTOR_BYTES // block.itemsize
+    n_rows, n_features = rows.size, X.shape[1]
+    whole = n_features - n_features % width
+    last_rows = np.empty(width, rows.dtype)
+    squares[:] = 0
+    for row in range(0, n_rows, width):
+        at = (row // lanes) * lanes * n_features + row % lanes
+        if row + width <= n_rows:
+            some, some_at = rows, row
+        else:
+            for w in range(width):
+                last_rows[w] = rows[min(row + w, n_rows - 1)]
+            some, some_at = last_rows, 0
+        for f in range(0, whole, width):
+            load_square(
+                X, some, some_at, shift, f, block, at + f * lanes, lanes, squares, row
+            )
+        for f in range(whole, n_features):
+            load_column(
+                X, some, some_at, shift, f, block, at + f * lanes, lanes, squares, row
+            )
+
+
+@serial
+def scan(block, n_rows, n_features, centers, norms, partial, best, second, index):
+    """Walk a block past all centers: best (second) score or distance, and index."""
+    lanes = LANES_32 if block.itemsize == 4 else LANES_64
+    n_groups = norms.size // GROUP
+    n_tiles = (n_rows + lanes - 1) // lanes
+    depth = min(DEPTH, n_features)
+    chunk = groups_per_chunk(depth, block.itemsize)
+    best[:] = math.inf
+    index[:] = 0
+    if second is not None:
+        second[:] = math.inf
+    for first in range(0, n_groups, chunk):
+        last = min(first + chunk, n_groups)
+        for t in range(n_tiles):
+            for f in range(0, n_features, depth):
+                n_walked = min(depth, n_features - f)
+                for g in range(first, last):
+                    tile(
+                        block,
+                        (t * n_features + f) * lanes,
+                        centers,
+                        (g * n_features + f) * GROUP,
+                        n_walked,
+                        f > 0,
+                        f + n_walked == n_features,
+                        partial,
+                        (g - first) * GROUP * lanes,
+                        norms,
+                        g * GROUP,
+                        g * GROUP,
+                        best,
+                        second,
+                        index,
+                        t * lanes,
+                    )
+
+
+@serial
+def groups_per_chunk(depth, itemsize):
+    """Groups of centers whose `depth` features fit into the L2 cache."""
+    return max(1, CENTER_BYTES // (GROUP * itemsize * depth))
+
+
+@serial
+def partial_size(n_features, itemsize):
+    """Sums that `scan` sets aside between two runs over the features."""
+    if n_features <= DEPTH:
+        return 1
+    return groups_per_chunk(DEPTH, itemsize) * GROUP * LANES_32
+
+
+@serial
+def certify(rows, squares, best, second, index, margin, decided, labels, undecided):
+    """Write the labels that the scores decide; list the other rows in `undecided`.
+
+    margin = (m0, m1, m2, floor, stretch): a sample of norm N is decided when its
+    second best score is more than m0 + m1 N + m2 N^2 above the best, where
+    N = floor + stretch |packed sample| (`engines.tiles.score_margin`).
+    `undecided` may be the memory of `rows`. Returns how many there are.
+    """
+    m0, m1, m2, floor, stretch = margin
+    for r in range(rows.size):
+        norm = floor + stretch * math.sqrt(np.float64(squares[r]))
+        gap = np.float64(second[r]) - np.float64(best[r])
+        decided[r] = gap > m0 + norm * (m1 + norm * m2)  # False for NaN
+    n_undecided = 0
+    for r in range(rows.size):
+        if decided[r]:
+            labels[rows[r]] = np.int32(index[r])
+        else:
+            undecided[n_undecided] = rows[r]
+            n_undecided += 1
+    return n_undecided
+
+
+@parallel
+def label_by_scores(
+    chunk,
+    n_chunks,
+    X,
+    queue,
+    n_queued,
+    shift,
+    centers,
+    norms,
+    margin,
+    block_rows,
+    labels,
+):
+    """Write the labels that scores decide; the other samples stay in the queue.
+
+    The chunk's share of queue (n_samples,) starts with the n_queued[chunk] samples
+    that it has to decide, and afterwards with those that are left. Returns how many.
+    """
+    first, _ = chunk_bounds(chunk, n_chunks, X.shape[0])
+    rows = queue[first : first + n_queued[chunk]]
+    n_features = X.shape[1]
+    block = aligned_empty(block_rows * n_features, centers)
+    partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
+    squares = aligned_empty(block_rows, centers)
+    best = aligned_empty(block_rows, centers)
+    second = aligned_empty(block_rows, centers)
+    index = aligned_empty(block_rows, centers)
+    decided = np.empty(block_rows, np.bool_)
+    n_left = 0
+    for start in range(0, rows.size, block_rows):
+        some = rows[start : start + block_rows]
+        load_block(X, some, shift, block, squares)
+        scan(block, some.size, n_features, centers, norms, partial, best, second, index)
+        left = rows[n_left:]
+        n_left += certify(
+            some, squares, best, second, index, margin, decided, labels, left
+        )
+    return n_left
+
+
+@parallel
+def label_by_distances(
+    chunk, n_chunks, X, queue, n_queued, centers, norms, block_rows, labels
+):
+    """Write the labels of the queued samples (see above) by exact distances."""
+    first, _ = chunk_bounds(chunk, n_chunks, X.shape[0])
+    rows = queue[first : first + n_queued[chunk]]
+    n_features = X.shape[1]
+    block = aligned_empty(block_rows * n_features, centers)
+    partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
+    squares = aligned_empty(block_rows, centers)
+    best = aligned_empty(block_rows, centers)
+    index = aligned_empty(block_rows, centers)
+    shift = np.zeros(n_features)
+    for start in range(0, rows.size, block_rows):
+        some = rows[start : start + block_rows]
+        load_block(X, some, shift, block, squares)
+        scan(block, some.size, n_features, centers, norms, partial, best, None, index)
+        for r in range(some.size):
+            labels[some[r]] = np.int32(index[r])
