@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -146,19 +145,20 @@ def kmeans(
     n_init = validation.check_n_init(n_init, init)
     max_iter = validation.check_integer(max_iter, "max_iter")
     tol = validation.check_tol(tol)
-    rng = validation.check_random_state(random_state)
     n_threads = validation.check_n_threads(n_threads)
     name = validation.check_engine(engine)
-    if n_init > 1 and not isinstance(init, str) and not callable(init):
-        warnings.warn(
-            f"n_init={n_init} with an array as init: one run is done, for all would "
-            "be the same",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        n_init = 1
-
     samples = engines.Lanes(X, weights, n_threads)
+    if not isinstance(init, str) and not callable(init):
+        init = validation.as_init(init, X, n_clusters, samples.total_weight())
+        if n_init > 1:
+            validation.warn(
+                f"n_init={n_init} with an array as init: one run is done, for all "
+                "would be the same",
+                RuntimeWarning,
+            )
+            n_init = 1
+    rng = validation.check_random_state(random_state)  # last: it may draw a seed
+
     choice = engines.choose(X, weights, n_threads, name)
     threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
     best, best_run, inertias = None, 0, []
@@ -172,11 +172,10 @@ def kmeans(
             best, best_run = run, number
     assert best is not None
     if best.n_empty:
-        warnings.warn(
+        validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
             f"than n_clusters ({n_clusters}). Possibly due to duplicate points in X.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     report = Report(
         engine=choice.name,
@@ -292,7 +291,7 @@ def kmeans_plusplus(
     n_clusters = validation.check_n_clusters(n_clusters, len(X))
     if n_local_trials is not None:
         n_local_trials = validation.check_integer(n_local_trials, "n_local_trials")
-    rng = validation.check_random_state(random_state)
     samples = engines.Lanes(X, weights, validation.check_n_threads(n_threads))
+    rng = validation.check_random_state(random_state)
     indices = seeding.plusplus(samples, n_clusters, rng, n_local_trials)
     return X[indices], indices

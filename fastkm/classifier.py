@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class ClusterClassifier(Parameters):
         Centers of the clusters that hold training samples.
     cluster_probabilities_ : (n_filled, n_classes) float64
         Share of each class in the (weighted) training samples of each cluster.
-    labels_ : (n_samples,) int64
+    labels_ : (n_samples,) int32
         Cluster of each training sample: a row of the two arrays above.
     inertia_, n_iter_, report_
         Of the clustering, as in `KMeans`.
@@ -80,22 +81,18 @@ class ClusterClassifier(Parameters):
             If X, y or a parameter is out of its range; the message names it.
         """
         X = validation.as_samples(X)
-        classes, codes = np.unique(
-            validation.as_classes(y, len(X)), return_inverse=True
-        )
-        result = kmeans(X, sample_weight=sample_weight, **self.get_params())
+        classes, codes = validation.as_classes(y, len(X))
+        result = kmeans(X, sample_weight=sample_weight, **self._clustering())
         weights = validation.as_weights(sample_weight, len(X))
-        votes = np.zeros((len(result.centers), len(classes)))
-        np.add.at(votes, (result.labels, codes), 1.0 if weights is None else weights)
+        votes = _count(result.labels, codes, weights, len(result.centers), len(classes))
         totals = votes.sum(axis=1)
         filled = totals > 0
         self.classes_ = classes
         self.cluster_centers_ = result.centers[filled]
         self.cluster_probabilities_ = votes[filled] / totals[filled, None]
-        # A sample of weight zero may lie alone in its cluster: assign all again.
-        self.labels_ = (np.cumsum(filled) - 1)[result.labels]
-        if not filled[result.labels].all():
-            self.labels_ = assign(X, self.cluster_centers_)[0]
+        self.labels_ = result.labels
+        if not filled.all():
+            self.labels_, _ = assign(X, self.cluster_centers_, n_threads=self.n_threads)
         self.inertia_ = result.inertia
         self.n_iter_ = result.n_iter
         self.report_ = result.report
@@ -111,13 +108,40 @@ class ClusterClassifier(Parameters):
 
     def predict(self, X: ArrayLike) -> Array:
         """Class (n_samples,) of each sample: the majority of its cluster."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        winners = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[winners]
 
     def score(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
         """Accuracy: the (weighted) share of samples whose class is predicted."""
         predicted = self.predict(X)
-        hits = predicted == validation.as_classes(y, len(predicted))
+        classes, codes = validation.as_classes(y, len(predicted))
+        hits = predicted == classes[codes]
         weights = validation.as_weights(sample_weight, len(predicted))
         return float(np.average(hits, weights=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = ClassifierTags()
+        tags.target_tags.required = True
+        return tags
+
+
+def _count(
+    labels: Array, codes: Array, weights: Array | None, n_clusters: int, n_classes: int
+) -> Array:
+    """Weight (exact sum) of each class in each cluster, (n_clusters, n_classes)."""
+    cells = labels.astype(np.int64) * n_classes + codes
+    votes = np.zeros(n_clusters * n_classes)
+    if weights is None:
+        votes += np.bincount(cells, minlength=len(votes))
+    else:
+        order = np.argsort(cells, kind="stable")
+        filled, starts = np.unique(cells[order], return_index=True)
+        groups = np.split(weights[order], starts[1:])
+        votes[filled] = [math.fsum(group) for group in groups]
+    return votes.reshape(n_clusters, n_classes)

@@ -41,8 +41,19 @@ class Parameters:
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
+        """Parameters of the constructor, subclasses' included, with their defaults."""
         parameters = inspect.signature(cls.__init__).parameters
         return {name: p.default for name, p in parameters.items() if name != "self"}
+
+    def _clustering(self) -> dict[str, Any]:
+        """Give the parameters of `fastkm.kmeans`."""
+        return {name: getattr(self, name) for name in Parameters._defaults()}
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn (which asks, so it is there) what this estimator is."""
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Give the parameters by name (`deep` has no effect: none holds another)."""
@@ -65,7 +76,7 @@ class Parameters:
         given = [
             f"{name}={getattr(self, name)!r}"
             for name, default in self._defaults().items()
-            if getattr(self, name) is not default and getattr(self, name) != default
+            if not _same(getattr(self, name), default)
         ]
         return f"{type(self).__name__}({', '.join(given)})"
 
@@ -75,6 +86,10 @@ class Parameters:
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' "
                 "with samples before using this method."
             )
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and value == default)
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -149,7 +164,7 @@ class KMeans(Parameters):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
-        result = kmeans(X, sample_weight=sample_weight, **self.get_params())
+        result = kmeans(X, sample_weight=sample_weight, **self._clustering())
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
         self.inertia_ = result.inertia
@@ -194,6 +209,14 @@ class KMeans(Parameters):
             sample_weight=sample_weight,
             n_threads=self.n_threads,
         )
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import TransformerTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "clusterer"
+        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        return tags
 
     def _check_samples(self, X: ArrayLike) -> Array:
         self._check_fitted("cluster_centers_")

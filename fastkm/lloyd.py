@@ -85,16 +85,17 @@ def _finish(engine: Engine, run: Run) -> None:
     centers that rounding to float32 keeps apart from their samples.
     """
     n_clusters = len(run.centers)
-    for _ in range(n_clusters + 1):
-        labels, distances = engine.assign(run.centers)
-        run.labels, run.inertia = labels, engine.inertia(distances)
-        labels = labels.copy()
+    run.labels, distances = engine.assign(run.centers)
+    for _ in range(n_clusters):
+        labels = run.labels.copy()
         refilled = refill(engine, labels, distances, n_clusters)
         if not refilled:
             break
         run.n_refilled += len(refilled)
         step = engine.sums(labels, n_clusters)
         run.centers = move(run.centers, exact_totals(engine, step, labels))
+        run.labels, distances = engine.assign(run.centers)
+    run.inertia = engine.inertia(distances)
     sizes = np.bincount(run.labels, minlength=n_clusters)
     run.n_empty = int(np.count_nonzero(sizes == 0))
 

@@ -240,9 +240,9 @@ def random_samples(
     """
     if weights is None or (weights == weights[0]).all():
         return rng.choice(len(X), n_clusters, replace=False)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         arrivals = rng.standard_exponential(len(X)) / weights
-    return np.argsort(arrivals, kind="stable")[:n_clusters]
+    return np.lexsort((arrivals, weights == 0))[:n_clusters]
 
 
 def kmeans_plusplus(

@@ -115,9 +115,9 @@ def random_samples(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     weights = samples.weights
     if weights is None or (weights == weights[0]).all():
         return rng.choice(samples.n_samples, n_clusters, replace=False)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         arrivals = rng.standard_exponential(samples.n_samples) / weights
-    return np.argsort(arrivals, kind="stable")[:n_clusters]
+    return np.lexsort((arrivals, weights == 0))[:n_clusters]
 
 
 def plusplus(
@@ -164,18 +164,15 @@ CHOOSERS = {"k-means++": plusplus, "random": random_samples, "farthest": farthes
 def initial_centers(
     samples: Lanes, n_clusters: int, init: Any, rng: Generator
 ) -> Array:
-    """Centers (n_clusters, n_features), of the samples' dtype, for a checked `init`."""
-    X = samples.X
+    """Centers (n_clusters, n_features) of the samples' dtype, for a checked `init`."""
     if isinstance(init, str):
-        return X[CHOOSERS[init](samples, n_clusters, rng)]
-    name = "init"
+        return samples.X[CHOOSERS[init](samples, n_clusters, rng)]
     if callable(init):
-        init, name = init(X, n_clusters, random_state=rng), "the result of init"
-    return validation.as_centers(
-        init,
-        name=name,
-        n_features=samples.n_features,
-        n_clusters=n_clusters,
-        dtype=X.dtype,
-        total_weight=samples.total_weight(),
-    )
+        return validation.as_init(
+            init(samples.X, n_clusters, random_state=rng),
+            samples.X,
+            n_clusters,
+            samples.total_weight(),
+            name="the result of init",
+        )
+    return init

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -43,16 +45,7 @@ def as_samples(
     that have that form already are not copied. Values are refused whose squared
     distances, added up over the samples or `total_weight`, would overflow float64.
     """
-    if hasattr(X, "toarray"):
-        raise TypeError(
-            f"{name} is a sparse {type(X).__name__}; pass a dense array "
-            f"({name}.toarray())"
-        )
-    array = np.asarray(X)
-    if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}")
-    if array.dtype.kind not in "fiubO":
-        raise ValueError(f"{name} has dtype {array.dtype}; it must hold numbers")
+    array = _as_numbers(X, name)
     if array.ndim != 2:
         raise ValueError(
             f"{name} has shape {array.shape}; it must be 2-D (n_samples, n_features). "
@@ -73,11 +66,8 @@ def as_samples(
         raise ValueError(
             f"{name} has {array.shape[1]} features, but {n_features} are expected"
         )
-    single = array.dtype in (np.float16, np.float32)
-    try:
-        array = np.ascontiguousarray(array, np.float32 if single else np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers only: {error}") from None
+    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    array = _converted(array, np.float32 if single else np.float64, name)
     largest = _largest(array, name)
     # |x - c|^2 <= 4 n_features largest^2, summed over all weights
     total = max(len(array), total_weight)
@@ -90,6 +80,49 @@ def as_samples(
             "allowed, or squared distances overflow float64: scale the data down"
         )
     return array
+
+
+def _as_array(values: Any, name: str) -> Array:
+    """Any array; TypeError for sparse matrices, ValueError for ragged or masked."""
+    if hasattr(values, "toarray"):
+        raise TypeError(
+            f"{name} is a sparse {type(values).__name__}; pass a dense array "
+            f"({name}.toarray())"
+        )
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} is a masked array with masked values")
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be an array: {error}") from None
+
+
+def _as_numbers(values: Any, name: str) -> Array:
+    """Array of real numbers, or of objects that `_converted` can turn to numbers."""
+    array = _as_array(values, name)
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} has dtype {array.dtype}, values such "
+            f"as {array.flat[0] if array.size else None}"
+        )
+    if array.dtype.kind in "OUS":
+        text = [value for value in array.flat if isinstance(value, str | bytes)]
+        if text:
+            raise ValueError(
+                f"{name} must hold numbers: it has dtype {array.dtype} and contains "
+                f"{text[0]!r}"
+            )
+    elif array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold numbers: it has dtype {array.dtype}")
+    return array
+
+
+def _converted(array: Array, dtype: Any, name: str) -> Array:
+    try:
+        with np.errstate(over="ignore"):  # what overflows is found to be infinite
+            return np.ascontiguousarray(array, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold numbers only: {error}") from None
 
 
 def _largest(array: Array, name: str) -> float:
@@ -110,12 +143,10 @@ def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
     """Weights as float64 (n_samples,), or None where they are all one."""
     if sample_weight is None:
         return None
-    try:
-        weights = np.ascontiguousarray(sample_weight, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"sample_weight must hold numbers only: {error}") from None
-    if isinstance(sample_weight, numbers.Number):
-        weights = np.full(n_samples, float(weights[0]))
+    weights = _as_numbers(sample_weight, "sample_weight")
+    if weights.ndim == 0:
+        weights = np.full(n_samples, weights)
+    weights = _converted(weights, np.float64, "sample_weight")
     if weights.shape != (n_samples,):
         raise ValueError(
             f"sample_weight.shape == {weights.shape}, expected {(n_samples,)}: one "
@@ -129,6 +160,10 @@ def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
         )
     if weights.max() == 0:
         raise ValueError("sample_weight is 0 for every sample: one must be positive")
+    if n_samples * float(weights.max()) > np.finfo(np.float64).max:
+        raise ValueError(
+            f"sample_weight reaches {weights.max()}: the sum of the weights overflows"
+        )
     return None if (weights == 1).all() else weights
 
 
@@ -154,6 +189,20 @@ def as_centers(
             array = array.astype(dtype)
         _largest(array, name)
     return array
+
+
+def as_init(
+    init: Any, X: Array, n_clusters: int, total_weight: float, *, name: str = "init"
+) -> Array:
+    """Initial centers for X, of its dtype."""
+    return as_centers(
+        init,
+        name=name,
+        n_features=X.shape[1],
+        n_clusters=n_clusters,
+        dtype=X.dtype,
+        total_weight=total_weight,
+    )
 
 
 def check_integer(value: Any, name: str, *, least: int = 1) -> int:
@@ -207,9 +256,9 @@ def check_n_init(n_init: Any, init: Any) -> int:
 
 def check_engine(engine: Any) -> str:
     """Give 'auto' or the name of an engine."""
-    if engine != "auto" and engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
         raise ValueError(f"engine={engine!r} must be one of {('auto', *ENGINES)}")
-    return str(engine)
+    return engine
 
 
 def check_n_threads(n_threads: Any) -> int:
@@ -224,6 +273,8 @@ def check_random_state(random_state: Any) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**32, size=4, dtype="u8"))
     try:
+        if isinstance(random_state, bool | np.bool_):
+            raise TypeError
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
         raise ValueError(
@@ -234,7 +285,7 @@ def check_random_state(random_state: Any) -> np.random.Generator:
 
 def as_labels(labels: ArrayLike, n_samples: int) -> Array:
     """Integer labels (n_samples,)."""
-    array = np.asarray(labels)
+    array = _as_array(labels, "labels")
     if array.shape != (n_samples,) or array.dtype.kind not in "iub":
         raise ValueError(
             f"labels have shape {array.shape} and dtype {array.dtype}; expected "
@@ -243,14 +294,42 @@ def as_labels(labels: ArrayLike, n_samples: int) -> Array:
     return array
 
 
-def as_classes(y: ArrayLike, n_samples: int) -> Array:
-    """Classes (n_samples,): numbers without NaN, or strings."""
-    array = np.asarray(y)
+def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
+    """Sorted classes, and their number for each of `y` (n_samples,).
+
+    Classes are numbers or strings, not both, without missing values.
+    """
+    array = _as_array(y, "y")
     if array.shape != (n_samples,):
         raise ValueError(
             f"y has shape {array.shape}, expected {(n_samples,)}: one class for each "
             "sample"
         )
+    if array.dtype.kind not in "fiubOUS":
+        raise ValueError(f"y has dtype {array.dtype}; classes are numbers or strings")
     if array.dtype.kind == "f":
         _largest(array, "y")
-    return array
+    if array.dtype.kind == "O":
+        missing = [
+            i for i, value in enumerate(array) if value is None or value != value
+        ]
+        if missing:
+            raise ValueError(
+                f"y[{missing[0]}] is {array[missing[0]]}: a class must not be None or "
+                "NaN"
+            )
+    try:
+        classes, codes = np.unique(array, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"y (dtype {array.dtype}) mixes classes that cannot be sorted: {error}"
+        ) from None
+    return classes, codes
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside fastkm that called in."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("fastkm."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -42,7 +42,7 @@ def serial(function: Kernel) -> Kernel:
         compiled: Any = numba.njit(function, cache=True, **OPTIONS)
     except RuntimeError:  # read-only installation and no home folder
         compiled = numba.njit(function, **OPTIONS)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 def parallel(function: Callable[..., Any]) -> Callable[..., list[Any]]:
