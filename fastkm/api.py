@@ -159,7 +159,7 @@ def kmeans(
             n_init = 1
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
 
-    choice = engines.choose(X, weights, n_threads, name)
+    choice = engines.choose(X, weights, n_clusters, n_threads, name)
     threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
     best, best_run, inertias = None, 0, []
     for number in range(n_init):
@@ -236,8 +236,9 @@ def assign(
     """
     X = validation.as_samples(X)
     centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
-    samples = engines.Lanes(X, None, validation.check_n_threads(n_threads))
-    return samples.assign(centers)
+    n_threads = validation.check_n_threads(n_threads)
+    choice = engines.choose(X, None, len(centers), n_threads, "auto")
+    return choice.engine.assign(centers)
 
 
 def kmeans_plusplus(

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import validation
+from fastkm import engines, validation
 from fastkm.api import as_weighted
-from fastkm.engines import Lanes
 
 Array = NDArray[Any]
 
@@ -48,7 +47,9 @@ def squared_distances(
     """
     X = validation.as_samples(X)
     Y = validation.as_centers(Y, n_features=X.shape[1], name="Y")
-    return Lanes(X, None, validation.check_n_threads(n_threads)).distance_table(Y)
+    return engines.Lanes(X, None, validation.check_n_threads(n_threads)).distance_table(
+        Y
+    )
 
 
 def inertia(
@@ -80,11 +81,13 @@ def inertia(
     2.0
     """
     X, weights = as_weighted(X, sample_weight)
-    samples = Lanes(X, weights, validation.check_n_threads(n_threads))
+    n_threads = validation.check_n_threads(n_threads)
+    total_weight = len(X) if weights is None else float(weights.sum())
     centers = validation.as_centers(
-        centers, n_features=X.shape[1], total_weight=samples.total_weight()
+        centers, n_features=X.shape[1], total_weight=total_weight
     )
-    return samples.inertia(samples.assign(centers)[1])
+    engine = engines.choose(X, weights, len(centers), n_threads, "auto").engine
+    return engine.inertia(engine.assign(centers)[1])
 
 
 def cluster_loss(X: ArrayLike, labels: ArrayLike) -> float:

@@ -12,6 +12,8 @@ from fastkm.engines.base import Array, InMemory
 from fastkm.kernels import lanes, tiles
 from fastkm.kernels.simd import GROUP, LANES
 
+NONE = np.empty(0, np.int64)  # no queue: a kernel takes all samples
+
 
 def block_rows(n_features: int) -> int:
     """Samples per block: packed, they take a part of the L2 cache."""
@@ -31,7 +33,7 @@ def pack_distances(centers: Array, n_chunks: int) -> tuple[Array, Array]:
 class Lanes(InMemory):
     """The engine of this module (see there).
 
-    Memory beyond X: that of `InMemory`, and 8 bytes per sample while labels are found.
+    Memory beyond X: that of `InMemory`.
     """
 
     def find(self, centers: Array, labels: Array) -> None:
@@ -39,8 +41,8 @@ class Lanes(InMemory):
         tiles.label_by_distances(
             n_chunks,
             self.X,
-            np.arange(self.n_samples),
-            chunk_sizes(self.n_samples, n_chunks),
+            NONE,
+            NONE,
             *pack_distances(centers, self.n_chunks(centers.size)),
             block_rows(self.n_features),
             labels,
@@ -58,8 +60,3 @@ class Lanes(InMemory):
             table,
         )
         return table
-
-
-def chunk_sizes(n_samples: int, n_chunks: int) -> Array:
-    """Samples in each chunk of `kernels.exact.chunk_bounds`."""
-    return np.diff(np.arange(n_chunks + 1) * n_samples // n_chunks)

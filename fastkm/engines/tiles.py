@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory
-from fastkm.engines.lanes import block_rows, chunk_sizes, pack_distances
+from fastkm.engines.lanes import NONE, block_rows, pack_distances
 from fastkm.kernels import tiles
 from fastkm.kernels.simd import GROUP
 
@@ -88,8 +88,8 @@ def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
 class Tiles(InMemory):
     """The engine of this module (see there).
 
-    Memory beyond X: that of `InMemory`, 8 bytes per sample while labels are found, and
-    20 bytes per center and feature.
+    Memory beyond X: that of `InMemory`, 8 bytes per undecided sample while labels are
+    found, and 12 bytes per center and feature.
 
     Attributes
     ----------
@@ -111,18 +111,18 @@ class Tiles(InMemory):
     def find(self, centers: Array, labels: Array) -> None:
         n_chunks = self.n_chunks(self.X.size * len(centers) // 4)
         rows = block_rows(self.n_features)
-        queue = np.arange(self.n_samples)
-        n_queued = chunk_sizes(self.n_samples, n_chunks)
+        queue = np.empty(self.n_samples, np.int64)  # touched as far as it is written
+        left = NONE
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
             if dtype is np.float32 and not self._float32_serves(len(centers), reach):
                 continue
             margin = score_margin(dtype, self.n_features, reach)
-            left = tiles.label_by_scores(
+            undecided = tiles.label_by_scores(
                 n_chunks,
                 self.X,
                 queue,
-                n_queued,
+                left,
                 self.shift,
                 packed,
                 norms,
@@ -130,14 +130,14 @@ class Tiles(InMemory):
                 rows,
                 labels,
             )
-            n_queued = np.array(left)
-            self.n_left[dtype] += int(n_queued.sum())
-            if not n_queued.any():
+            left = np.array(undecided)
+            self.n_left[dtype] += int(left.sum())
+            if not left.any():
                 break
         else:
             packed, norms = pack_distances(centers, self.n_chunks(centers.size))
             tiles.label_by_distances(
-                n_chunks, self.X, queue, n_queued, packed, norms, rows, labels
+                n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
         self.n_found += self.n_samples
 

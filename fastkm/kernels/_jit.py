@@ -1,12 +1,13 @@
 """The one place for Numba's options, its disk cache and the threads.
 
-`serial` compiles a function. `parallel` compiles a loop over one share of the samples,
-a *chunk*, and runs the chunks on threads of our own, without the GIL. Numba's own
-parallel loops were measured and left: they compile everything that they call once
-more (12.0 s against 5.7 s for the labels of `tiles`), and of its threading layers one
-ends the process when two Python threads use it at once (workqueue) and another in a
-forked child (GNU OpenMP). Here no state is shared but a pool of threads that any
-caller may use, and a forked child starts its own.
+`serial` compiles a function, `inlined` one that becomes part of its callers.
+`parallel` compiles a loop over one share of the samples, a *chunk*, and runs the chunks
+on threads of our own, without the GIL. Numba's own parallel loops were measured and
+left: they compile everything that they call once more (12.0 s against 5.7 s for the
+labels of `tiles`), and of its threading layers one ends the process when two Python
+threads use it at once (workqueue) and another in a forked child (GNU OpenMP). Here no
+state is shared but a pool of threads that any caller may use, and a forked child
+starts its own.
 
 The disk cache (`NUMBA_CACHE_DIR`) notices changes in the file of a function, not in
 the files of the functions that it calls: set a new cache folder after such a change.
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 
 import numba
 
-__all__ = ["available_threads", "parallel", "serial"]
+__all__ = ["available_threads", "inlined", "parallel", "serial"]
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -38,10 +39,19 @@ def available_threads() -> int:
 
 def serial(function: Kernel) -> Kernel:
     """Compile a function, with the disk cache where there is a folder for it."""
+    return _compile(function)
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Compile into the callers: a call would pass every array field by field."""
+    return _compile(function, forceinline=True)
+
+
+def _compile(function: Kernel, **options: Any) -> Kernel:
     try:
-        compiled: Any = numba.njit(function, cache=True, **OPTIONS)
+        compiled: Any = numba.njit(function, cache=True, **OPTIONS, **options)
     except RuntimeError:  # read-only installation and no home folder
-        compiled = numba.njit(function, **OPTIONS)
+        compiled = numba.njit(function, **OPTIONS, **options)
     return compiled
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import parallel, serial
+from fastkm.kernels._jit import inlined, parallel, serial
 
 Array = NDArray[Any]
 
 HIGH, LOW, SLACK = 0, 1, 2
 
 
-@serial
+@inlined
 def two_sum(a, b):
     """Rounded sum and its error (Knuth)."""
     total = a + b
@@ -25,7 +25,7 @@ def two_sum(a, b):
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-@serial
+@inlined
 def add_term(total, term):
     """Add a term to total[HIGH, LOW, SLACK]."""
     total[HIGH], error = two_sum(total[HIGH], term)
@@ -33,7 +33,7 @@ def add_term(total, term):
     total[SLACK] += abs(error)
 
 
-@serial
+@inlined
 def chunk_bounds(chunk, n_chunks, n_items):
     """First and last item of a chunk: equal shares."""
     return chunk * n_items // n_chunks, (chunk + 1) * n_items // n_chunks
@@ -52,7 +52,7 @@ def weighted_total(chunk, n_chunks, values, weights):
     return total[HIGH], total[LOW], total[SLACK]
 
 
-@serial
+@inlined
 def exceeds(total, threshold):
     """Sign of (exact sum - threshold): 1 above, 0 not above, -1 not decided.
 

@@ -7,11 +7,11 @@ ascending order.
 
 import numpy as np
 
-from fastkm.kernels._jit import parallel, serial
+from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.exact import add_term, chunk_bounds
 
 
-@serial
+@inlined
 def load_block(X, first, width, columns):
     """Transpose samples first .. first + width into columns (n_features, lanes)."""
     for lane in range(width):
@@ -19,7 +19,7 @@ def load_block(X, first, width, columns):
             columns[f, lane] = X[first + lane, f]
 
 
-@serial
+@inlined
 def block_distances(columns, width, center, distances):
     """Distances of a block to one center."""
     for lane in range(width):

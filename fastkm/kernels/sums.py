@@ -6,22 +6,23 @@ adding it to another gives the same bits as adding all samples anew.
 
 import numpy as np
 
-from fastkm.kernels._jit import parallel, serial
+from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
 
+CHANGED_BLOCK = 1024
 
-@serial
-def add_sample(X, i, weight, total):
-    """Add weight * sample i, and the weight, to total[HIGH, LOW, SLACK]."""
-    high, low, slack = total[HIGH], total[LOW], total[SLACK]
+
+@inlined
+def add_sample(X, i, weight, totals, part, j):
+    """Add weight * sample i, and the weight, to one part's sums of cluster j."""
     n_features = X.shape[1]
-    for f in range(n_features):
-        high[f], error = two_sum(high[f], weight * X[i, f])
-        low[f], error = two_sum(low[f], error)
-        slack[f] += abs(error)
-    high[n_features], error = two_sum(high[n_features], weight)
-    low[n_features], error = two_sum(low[n_features], error)
-    slack[n_features] += abs(error)
+    for f in range(n_features + 1):
+        term = weight * X[i, f] if f < n_features else weight
+        high, error = two_sum(totals[part, HIGH, j, f], term)
+        low, lost = two_sum(totals[part, LOW, j, f], error)
+        totals[part, HIGH, j, f] = high
+        totals[part, LOW, j, f] = low
+        totals[part, SLACK, j, f] += abs(lost)
 
 
 @parallel
@@ -29,25 +30,35 @@ def update(chunk, n_chunks, X, weights, before, after, totals):
     """Bring totals (n_chunks, 3, n_clusters, n_features + 1) from labels to labels.
 
     A label before of -1 is a sample that is in no sum yet. Returns the number of
-    samples whose label changed.
+    samples whose label changed; these are listed first, block by block, so that the
+    loop that adds them can run ahead of its cache misses.
     """
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    changed = np.empty(CHANGED_BLOCK, np.int64)
     n_changed = 0
-    for i in range(first, last):
-        old, new = before[i], after[i]
-        if old != new:
-            n_changed += 1
+    for start in range(first, last, CHANGED_BLOCK):
+        n_listed = 0
+        for i in range(start, min(start + CHANGED_BLOCK, last)):
+            changed[n_listed] = i
+            n_listed += before[i] != after[i]
+        for at in range(n_listed):
+            i = changed[at]
             weight = weights[i if weights.size > 1 else 0]
-            add_sample(X, i, weight, totals[chunk, :, new])
-            if old >= 0:
-                add_sample(X, i, -weight, totals[chunk, :, old])
+            add_sample(X, i, weight, totals, chunk, after[i])
+            if before[i] >= 0:
+                add_sample(X, i, -weight, totals, chunk, before[i])
+        n_changed += n_listed
     return n_changed
 
 
 @parallel
 def join(chunk, n_chunks, totals, joined):
-    """Exact sums over the first axis of totals (n_parts, 3, n_clusters, n_columns)."""
-    n_parts, _, n_clusters, n_columns = totals.shape
+    """Add up the parts of totals (n_parts, 3, ...), into joined (3, n_clusters, ...).
+
+    Rows of the totals beyond n_clusters are not read.
+    """
+    n_parts = totals.shape[0]
+    _, n_clusters, n_columns = joined.shape
     first, last = chunk_bounds(chunk, n_chunks, n_clusters)
     for j in range(first, last):
         for f in range(n_columns):

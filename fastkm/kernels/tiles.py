@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import parallel, serial
+from fastkm.kernels._jit import inlined, parallel, serial
 from fastkm.kernels.exact import chunk_bounds
 from fastkm.kernels.simd import (
     GROUP,
@@ -142,13 +142,13 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
                     )
 
 
-@serial
+@inlined
 def groups_per_chunk(depth, itemsize):
     """Groups of centers whose `depth` features fit into the L2 cache."""
     return max(1, CENTER_BYTES // (GROUP * itemsize * depth))
 
 
-@serial
+@inlined
 def partial_size(n_features, itemsize):
     """Sums that `scan` sets aside between two runs over the features."""
     if n_features <= DEPTH:
@@ -163,7 +163,7 @@ def certify(rows, squares, best, second, index, margin, decided, labels, undecid
     margin = (m0, m1, m2, floor, stretch): a sample of norm N is decided when its
     second best score is more than m0 + m1 N + m2 N^2 above the best, where
     N = floor + stretch |packed sample| (`engines.tiles.score_margin`).
-    `undecided` may be the memory of `rows`. Returns how many there are.
+    Returns how many are undecided.
     """
     m0, m1, m2, floor, stretch = margin
     for r in range(rows.size):
@@ -180,28 +180,29 @@ def certify(rows, squares, best, second, index, margin, decided, labels, undecid
     return n_undecided
 
 
+@inlined
+def take_rows(queue, left, start, stop, rows):
+    """Give the samples of the places start .. stop, as many as `rows` can hold."""
+    size = min(rows.size, stop - start)
+    for r in range(size):
+        rows[r] = queue[start + r] if left.size else start + r
+    return rows[:size]
+
+
 @parallel
 def label_by_scores(
-    chunk,
-    n_chunks,
-    X,
-    queue,
-    n_queued,
-    shift,
-    centers,
-    norms,
-    margin,
-    block_rows,
-    labels,
+    chunk, n_chunks, X, queue, left, shift, centers, norms, margin, block_rows, labels
 ):
-    """Write the labels that scores decide; the other samples stay in the queue.
+    """Write the labels that scores decide; list the other samples.
 
-    The chunk's share of queue (n_samples,) starts with the n_queued[chunk] samples
-    that it has to decide, and afterwards with those that are left. Returns how many.
+    A chunk decides its share of the samples, or what an earlier call has left of it:
+    the left[chunk] samples from its place in queue (n_samples,) on. With `left` empty
+    that is all of the share. The undecided samples are written to the same place.
+    Returns how many they are.
     """
-    first, _ = chunk_bounds(chunk, n_chunks, X.shape[0])
-    rows = queue[first : first + n_queued[chunk]]
     n_features = X.shape[1]
+    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    n_rows = left[chunk] if left.size else last - first
     block = aligned_empty(block_rows * n_features, centers)
     partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
     squares = aligned_empty(block_rows, centers)
@@ -209,34 +210,35 @@ def label_by_scores(
     second = aligned_empty(block_rows, centers)
     index = aligned_empty(block_rows, centers)
     decided = np.empty(block_rows, np.bool_)
-    n_left = 0
-    for start in range(0, rows.size, block_rows):
-        some = rows[start : start + block_rows]
+    rows = np.empty(block_rows, np.int64)
+    end = first
+    for start in range(first, first + n_rows, block_rows):
+        some = take_rows(queue, left, start, first + n_rows, rows)
         load_block(X, some, shift, block, squares)
         scan(block, some.size, n_features, centers, norms, partial, best, second, index)
-        left = rows[n_left:]
-        n_left += certify(
-            some, squares, best, second, index, margin, decided, labels, left
+        end += certify(
+            some, squares, best, second, index, margin, decided, labels, queue[end:]
         )
-    return n_left
+    return end - first
 
 
 @parallel
 def label_by_distances(
-    chunk, n_chunks, X, queue, n_queued, centers, norms, block_rows, labels
+    chunk, n_chunks, X, queue, left, centers, norms, block_rows, labels
 ):
-    """Write the labels of the queued samples (see above) by exact distances."""
-    first, _ = chunk_bounds(chunk, n_chunks, X.shape[0])
-    rows = queue[first : first + n_queued[chunk]]
+    """Write the labels of the samples that are left (see above) by exact distances."""
     n_features = X.shape[1]
+    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    n_rows = left[chunk] if left.size else last - first
     block = aligned_empty(block_rows * n_features, centers)
     partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
     squares = aligned_empty(block_rows, centers)
     best = aligned_empty(block_rows, centers)
     index = aligned_empty(block_rows, centers)
+    rows = np.empty(block_rows, np.int64)
     shift = np.zeros(n_features)
-    for start in range(0, rows.size, block_rows):
-        some = rows[start : start + block_rows]
+    for start in range(first, first + n_rows, block_rows):
+        some = take_rows(queue, left, start, first + n_rows, rows)
         load_block(X, some, shift, block, squares)
         scan(block, some.size, n_features, centers, norms, partial, best, None, index)
         for r in range(some.size):
