@@ -78,7 +78,7 @@ def load_block(X, rows, shift, block, squares):
     """Pack the rows of X, less shift, into block [tile][feature][lane].
 
     And their squared norms, summed in the dtype of the block, into squares. The last
-    tile is filled up with copies of the last row.
+    vector is filled up with copies of the last row; lanes after it are not written.
     """
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
     width = VECTOR_BYTES // block.itemsize

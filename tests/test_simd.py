@@ -1,0 +1,195 @@
+"""The register tile: its numbers, its instructions, and every width it can have."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+from fastkm import reference
+from fastkm.engines.tiles import score_margin
+from fastkm.kernels import simd, tiles
+from fastkm.kernels.simd import GROUP, VECTOR_BYTES
+
+ROOT = Path(__file__).parent.parent
+DTYPES = [np.float32, np.float64]
+
+
+@njit
+def score_tiles(
+    samples, centers, n_features, n_groups, partial, norms, best, second, index
+):
+    for g in range(n_groups):
+        simd.tile(
+            samples, 0, centers, g * n_features * GROUP, n_features, False, True,
+            partial, 0, norms, g * GROUP, g * GROUP, best, second, index, 0,
+        )  # fmt: skip
+
+
+def packed(rng, dtype, n_features, n_groups):
+    lanes = simd.tile_lanes(dtype)
+    samples = rng.normal(size=(n_features, lanes)).astype(dtype)
+    centers = rng.normal(size=(n_groups, n_features, GROUP)).astype(dtype)
+    norms = rng.normal(size=n_groups * GROUP).astype(dtype)
+    best, second = np.full((2, lanes), np.inf, dtype)
+    partial = np.zeros(GROUP * lanes, dtype)
+    return samples, centers, norms, best, second, np.zeros(lanes, dtype), partial
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_features", [1, 2, 7, 64, 333])
+def test_tile_keeps_the_best_two(dtype, n_features, rng):
+    samples, centers, norms, best, second, index, partial = packed(
+        rng, dtype, n_features, 4
+    )
+    score_tiles(
+        samples.ravel(), centers.ravel(), n_features, 4, partial, norms, best, second,
+        index,
+    )  # fmt: skip
+    table = centers.transpose(0, 2, 1).reshape(-1, n_features).astype("f8") @ samples
+    table = np.sort(table + norms[:, None], axis=0)
+    # n_features + 1 roundings of sums of products of normal numbers below 6.
+    error = 36 * (n_features + 1) ** 2 * np.finfo(dtype).eps
+    np.testing.assert_allclose(best, table[0], rtol=0, atol=error)
+    np.testing.assert_allclose(second, table[1], rtol=0, atol=error)
+
+
+@pytest.mark.skipif(VECTOR_BYTES < 32, reason="needs AVX")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_inner_loop_has_full_vectors_and_no_spills(dtype, rng):
+    samples, centers, norms, best, second, index, partial = packed(rng, dtype, 8, 1)
+    arguments = (samples.ravel(), centers.ravel(), 8, 1, partial, norms)
+    score_tiles(*arguments, best, second, index)
+    signature = next(
+        s for s in score_tiles.signatures if s[0].dtype.name == dtype.__name__
+    )
+    assembly = score_tiles.inspect_asm(signature)
+    kind = "ps" if dtype is np.float32 else "pd"
+    register = "zmm" if VECTOR_BYTES == 64 else "ymm"
+    # The loop over the features: the basic block with most multiply-adds.
+    blocks = re.split(r"\n\.?L\w+:", assembly)
+    inner = max(blocks, key=lambda block: block.count("vfmadd"))
+    inner = inner[: inner.rindex("vfmadd")]
+    adds = re.findall(rf"vfmadd\w+{kind}\s.*%{register}", inner)
+    assert len(adds) + 1 >= simd.VECTORS * GROUP
+    assert len(adds) == inner.count("vfmadd")
+    assert "(%rsp" not in inner
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (64, 8), (67, 17), (200, 40)])
+def test_blocks_are_packed_by_tile_feature_lane(dtype, shape, rng):
+    X = rng.normal(size=shape)
+    shift = rng.normal(size=shape[1])
+    lanes = simd.tile_lanes(dtype)
+    n_tiles = -(-shape[0] // lanes)
+    block = np.zeros(n_tiles * lanes * shape[1], dtype)
+    squares = np.zeros(n_tiles * lanes, dtype)
+    rows = rng.permutation(shape[0])
+    tiles.load_block(X, rows, shift, block, squares)
+    expected = (X[rows] - shift).astype(dtype)
+    width = VECTOR_BYTES // np.dtype(dtype).itemsize
+    n_lanes = -(-shape[0] // width) * width
+    filled = expected[np.minimum(np.arange(n_lanes), shape[0] - 1)]
+    loaded = block.reshape(n_tiles, shape[1], lanes).transpose(0, 2, 1)
+    assert np.array_equal(loaded.reshape(-1, shape[1])[:n_lanes], filled)
+    # Sums of shape[1] squares in any order: so many roundings.
+    np.testing.assert_allclose(
+        squares[:n_lanes],
+        (filled.astype("f8") ** 2).sum(axis=1),
+        rtol=shape[1] * np.finfo(dtype).eps,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_features", [1, 3, 50, 1000])
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 1e3])
+def test_margin_covers_the_error_of_scores(dtype, n_features, spread, rng):
+    """Twice the largest error of a score stays below the margin, but not far below."""
+    x = rng.normal(size=(200, n_features))
+    c = rng.normal(size=(200, n_features)) * spread
+    x[:50] = rng.choice([-1.0, 1.0], size=(50, n_features))  # errors of one sign
+    narrow_x, narrow_c = x.astype(dtype), c.astype(dtype)
+    dots = np.zeros((200, 200), dtype)
+    for f in range(n_features):
+        dots += narrow_x[:, f, None] * narrow_c[None, :, f]
+    norms = (0.5 * (c**2).sum(axis=1)).astype(dtype)
+    scores = (norms - dots).astype(np.longdouble)
+    true = 0.5 * (c.astype(np.longdouble) ** 2).sum(axis=1) - np.longdouble(
+        x
+    ) @ np.longdouble(c.T)
+    reach = float((c**2).sum(axis=1).max())
+    m0, m1, m2, floor, stretch = score_margin(dtype, n_features, reach)
+    norm = floor + stretch * np.sqrt((narrow_x.astype("f8") ** 2).sum(axis=1))
+    margin = m0 + m1 * norm + m2 * norm**2
+    assert (2 * np.abs(scores - true).max(axis=1) <= margin).all()
+
+
+WIDTHS = """
+    import numpy as np
+    from fastkm import engines, reference, lloyd
+    from fastkm.kernels import simd
+    print(simd.VECTOR_BYTES, simd.VECTORS, simd.HAS_FMA)
+    rng = np.random.default_rng(0)
+    for dtype in ("f4", "f8"):
+        for n, d, k in [(1, 1, 1), (65, 3, 7), (130, 17, 33), (257, 8, 6)]:
+            X = (rng.normal(size=(n, d)) + 100).astype(dtype)
+            X[n // 2:] = X[: n - n // 2]
+            C = X[:k]
+            labels, distances = reference.assign(X, C)
+            for engine in engines.ENGINES.values():
+                fast = engine(X, None, 1).assign(C)
+                assert (fast[0] == labels).all() and (fast[1] == distances).all()
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpu", "features", "expected"),
+    [
+        ("generic", "", "16"),
+        ("x86-64-v2", "+sse4.2", "16"),
+        ("haswell", "+avx,+avx2,+fma", "32 2 True"),
+        ("sandybridge", "+avx", "32 2 False"),
+    ],
+)
+def test_other_vector_widths_give_the_same_bits(cpu, features, expected, tmp_path):
+    """Forced by Numba's own settings, as a user would."""
+    if not simd.IS_ARM and VECTOR_BYTES < 32:
+        pytest.skip("the machine has no AVX")
+    if simd.IS_ARM and cpu != "generic":
+        pytest.skip("x86 only")
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": cpu,
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(WIDTHS)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(expected)
+
+
+def test_certification_needs_no_luck(rng):
+    """Scores decide almost all of ordinary samples, and nothing on ties."""
+    from fastkm.engines import Tiles
+
+    X = rng.normal(size=(2000, 30))
+    ordinary = Tiles(X, None, 1)
+    ordinary.assign(X[:50])
+    assert ordinary.n_left[np.float32] < 0.02 * len(X)
+    ties = Tiles(X, None, 1)
+    labels, _ = ties.assign(np.repeat(X[:50], 2, axis=0))
+    assert ties.n_left == {np.float32: 2000, np.float64: 2000}
+    assert np.array_equal(labels, reference.assign(X, np.repeat(X[:50], 2, axis=0))[0])

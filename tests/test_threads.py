@@ -1,0 +1,159 @@
+"""Threads and processes: same bits, no abort, no hang."""
+
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastkm import KMeans, kmeans
+from fastkm.engines import ENGINES, InMemory
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(4000, 12)) * rng.gamma(1.0, size=12)
+
+
+def bits(result):
+    return result.centers.tobytes(), result.labels.tobytes(), result.inertia
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("init", ["k-means++", "random", "farthest"])
+def test_same_bits_for_any_number_of_threads(engine, init, X, monkeypatch):
+    monkeypatch.setattr(InMemory, "n_chunks", lambda self, work: self.n_threads)
+    results = {
+        bits(kmeans(X, 15, init=init, random_state=3, n_threads=n, engine=engine))
+        for n in (1, 2, 3, 5, 8)
+    }
+    assert len(results) == 1
+
+
+def test_engines_agree(X):
+    results = {bits(kmeans(X, 15, random_state=3, engine=name)) for name in ENGINES}
+    assert len(results) == 1
+
+
+def test_layout_does_not_matter(X, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    wide = np.zeros((4000, 24))
+    wide[:, ::2] = X
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    layouts = {
+        "C": X,
+        "F": np.asfortranarray(X),
+        "strided": wide[:, ::2],
+        "reversed": X[::-1].copy()[::-1],
+        "read-only": frozen,
+        "memmap": np.load(tmp_path / "X.npy", mmap_mode="r"),
+        "list": X.tolist(),
+    }
+    before = X.copy()
+    results = {name: bits(kmeans(Y, 9, random_state=1)) for name, Y in layouts.items()}
+    assert len(set(results.values())) == 1
+    assert np.array_equal(X, before)
+
+
+def test_fits_from_many_python_threads(X):
+    expected = bits(kmeans(X, 15, random_state=3))
+    with ThreadPoolExecutor(8) as pool:
+        fits = [pool.submit(kmeans, X, 15, random_state=3) for _ in range(24)]
+        assert {bits(fit.result(timeout=120)) for fit in fits} == {expected}
+
+
+def test_predictions_from_many_python_threads(X):
+    model = KMeans(15, random_state=3).fit(X)
+    with ThreadPoolExecutor(8) as pool:
+        labels = [pool.submit(model.predict, X) for _ in range(50)]
+        assert all(np.array_equal(task.result(120), model.labels_) for task in labels)
+
+
+PROCESSES = """
+    import multiprocessing, sys
+    import numpy as np
+    from fastkm import kmeans
+    from fastkm.engines import InMemory
+    InMemory.n_chunks = lambda self, work: self.n_threads  # threads from the start
+
+    def fit(seed):
+        X = np.random.default_rng(0).normal(size=(2000, 6))
+        return kmeans(X, 7, random_state=seed, n_threads=4).centers.tobytes()
+
+    if __name__ == "__main__":
+        here = [fit(seed) for seed in range(4)]
+        context = multiprocessing.get_context(sys.argv[1])
+        with context.Pool(2) as pool:
+            assert pool.map_async(fit, range(4)).get(120) == here
+        assert [fit(seed) for seed in range(4)] == here
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_fit_in_child_processes(method, tmp_path):
+    script = tmp_path / "children.py"
+    script.write_text(textwrap.dedent(PROCESSES))
+    done = subprocess.run(
+        [sys.executable, str(script), method],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        env=None,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_fit_while_the_interpreter_shuts_down():
+    code = """
+        import atexit
+        import numpy as np
+        from fastkm import kmeans
+        from fastkm.engines import InMemory
+        InMemory.n_chunks = lambda self, work: self.n_threads
+        X = np.random.default_rng(0).normal(size=(500, 3))
+        first = kmeans(X, 4, random_state=0, n_threads=4).inertia
+        def last():
+            assert kmeans(X, 4, random_state=0, n_threads=4).inertia == first
+            print("the same")
+        atexit.register(last)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert done.stdout.strip() == "the same", done.stderr
+
+
+def test_ctrl_c_stops_within_an_iteration_and_leaves_all_usable():
+    code = """
+        import os, signal, threading, time
+        import numpy as np
+        from fastkm import kmeans
+        rng = np.random.default_rng(0)
+        X = rng.random((60_000, 40))
+        kmeans(X[:5000], 300, init="random", n_init=1, max_iter=2)  # compiled
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            kmeans(X, 300, init="random", n_init=1000, max_iter=1000, tol=0)
+        except KeyboardInterrupt:
+            result = kmeans(X[:5000], 3, random_state=0)
+            print("stopped", result.labels.shape)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.stdout.strip() == "stopped (5000,)", done.stderr
