@@ -111,8 +111,10 @@ def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
 
 def move(centers: Array, totals: Array) -> Array:
     """Give the centers sum / weight; an empty cluster's center stays."""
-    moved = centers.copy()
     filled = totals[:, -1] > 0
+    if filled.all():
+        return (totals[:, :-1] / totals[:, -1:]).astype(centers.dtype)
+    moved = centers.copy()
     moved[filled] = totals[filled, :-1] / totals[filled, -1:]
     return moved
 
@@ -168,12 +170,9 @@ def _farthest(
 
 def movement(centers: Array, moved: Array) -> float:
     """Exact sum over the clusters of the squared distance that the center moved."""
-    distances = np.zeros(len(centers))
-    before, after = centers.T.astype(np.float64), moved.T.astype(np.float64)
-    for f in range(len(before)):
-        difference = before[f] - after[f]
-        distances += difference * difference
-    return math.fsum(distances)
+    squares = (centers.astype(np.float64) - moved.astype(np.float64)) ** 2
+    # Accumulation adds in order, as the distance is defined.
+    return math.fsum(np.add.accumulate(squares, axis=1)[:, -1])
 
 
 def mean_variance(engine: Engine) -> float:

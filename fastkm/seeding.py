@@ -36,7 +36,7 @@ class Chosen:
         """Choose sample i."""
         self.indices.append(i)
         samples = self.samples
-        n_chunks = min(samples.n_chunks(10 * samples.X.size), len(self.blocks))
+        n_chunks = min(samples.n_chunks(2.0 * samples.X.size), len(self.blocks))
         lanes.choose(
             n_chunks,
             samples.X,
@@ -69,7 +69,7 @@ class Chosen:
     def potentials(self, candidates: Array) -> list[float]:
         """Inertia that each of the candidates (indices) would leave."""
         samples = self.samples
-        n_chunks = samples.n_chunks(10 * samples.X.size * len(candidates))
+        n_chunks = samples.n_chunks(1.0 * samples.X.size * len(candidates))
         totals = np.zeros((n_chunks, len(candidates), 3))
         rows = samples.X[candidates].astype(np.float64)
         lanes.potentials(

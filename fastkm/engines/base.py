@@ -86,9 +86,10 @@ class InMemory:
         """Write the labels of all samples; centers are float64."""
         raise NotImplementedError
 
-    def n_chunks(self, work: int) -> int:
-        """Threads that pay for `work` operations: to start one takes some 30 us."""
-        return max(1, min(self.n_threads, self.n_samples, work // 200_000))
+    def n_chunks(self, nanoseconds: float) -> int:
+        """Threads that pay for so much work: to start one takes some 40 us."""
+        worth = int(nanoseconds / 150_000)
+        return max(1, min(self.n_threads, self.n_samples, worth))
 
     def step(self, centers: Array) -> Step:
         n_clusters = len(centers)
@@ -115,7 +116,7 @@ class InMemory:
         # Unused rows at the end keep two threads from writing to one cache line:
         # 96 -> 32 ms for the first sums of 2.5M x 2 samples.
         n_rows = n_clusters + 1 + 16 // n_columns
-        return np.zeros((self.n_chunks(10 * self.X.size), 3, n_rows, n_columns))
+        return np.zeros((self.n_chunks(1.0 * self.X.size), 3, n_rows, n_columns))
 
     def _update(
         self, before: Array, after: Array, totals: Array, n_clusters: int
@@ -124,7 +125,7 @@ class InMemory:
             len(totals), self.X, self.kernel_weights, before, after, totals
         )
         joined = np.empty((3, n_clusters, self.n_features + 1))
-        sums.join(self.n_chunks(10 * joined.size), totals, joined)
+        sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
         return Step(ExactSum(*joined), sum(changed))
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
@@ -132,7 +133,7 @@ class InMemory:
         labels = np.empty(self.n_samples, np.int32)
         self.find(centers, labels)
         distances = np.empty(self.n_samples)
-        n_chunks = self.n_chunks(3 * self.X.size)
+        n_chunks = self.n_chunks(1.0 * self.X.size)
         sums.own_distances(n_chunks, self.X, centers, labels, distances)
         return labels, distances
 
@@ -150,7 +151,7 @@ class InMemory:
         return weights * self.X[members, column].astype(np.float64)
 
     def inertia(self, distances: Array) -> float:
-        n_chunks = self.n_chunks(10 * self.n_samples)
+        n_chunks = self.n_chunks(4.0 * self.n_samples)
         totals = exact.weighted_total(n_chunks, distances, self.kernel_weights)
         value, uncertain = join_chunks(np.array(totals)).rounded()
         if not uncertain:

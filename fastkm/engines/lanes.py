@@ -37,13 +37,13 @@ class Lanes(InMemory):
     """
 
     def find(self, centers: Array, labels: Array) -> None:
-        n_chunks = self.n_chunks(self.X.size * len(centers))
+        n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 12))
         tiles.label_by_distances(
             n_chunks,
             self.X,
             NONE,
             NONE,
-            *pack_distances(centers, self.n_chunks(centers.size)),
+            *pack_distances(centers, self.n_chunks(1.0 * centers.size)),
             block_rows(self.n_features),
             labels,
         )
@@ -51,7 +51,7 @@ class Lanes(InMemory):
     def distance_table(self, others: Array) -> Array:
         """All squared distances (n_samples, n_others), float64."""
         table = np.empty((self.n_samples, len(others)))
-        n_chunks = self.n_chunks(self.X.size * len(others))
+        n_chunks = self.n_chunks(self.X.size * (0.5 + len(others) / 3))
         lanes.distance_table(
             n_chunks,
             self.X,

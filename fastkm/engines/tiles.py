@@ -109,7 +109,7 @@ class Tiles(InMemory):
         self.n_found = 0
 
     def find(self, centers: Array, labels: Array) -> None:
-        n_chunks = self.n_chunks(self.X.size * len(centers) // 4)
+        n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 48))
         rows = block_rows(self.n_features)
         queue = np.empty(self.n_samples, np.int64)  # touched as far as it is written
         left = NONE
@@ -135,7 +135,7 @@ class Tiles(InMemory):
             if not left.any():
                 break
         else:
-            packed, norms = pack_distances(centers, self.n_chunks(centers.size))
+            packed, norms = pack_distances(centers, self.n_chunks(1.0 * centers.size))
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
@@ -153,6 +153,6 @@ class Tiles(InMemory):
         n_groups = -(-n_clusters // GROUP)
         packed = np.empty(n_groups * GROUP * n_features, dtype)
         norms = np.empty(n_groups * GROUP, dtype)
-        n_chunks = self.n_chunks(centers.size)
+        n_chunks = self.n_chunks(1.0 * centers.size)
         reaches = tiles.pack_scores(n_chunks, centers, self.shift, packed, norms)
         return packed, norms, max(reaches)

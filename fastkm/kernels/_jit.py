@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numba
@@ -66,8 +66,9 @@ def parallel(function: Callable[..., Any]) -> Callable[..., list[Any]]:
         others = _pool.submit(compiled, n_chunks, arguments)
         try:
             results = [compiled(0, n_chunks, *arguments)]
-        finally:
-            wait(others)  # also on Ctrl-C: they write to the caller's arrays
+        finally:  # also on Ctrl-C: they write to the caller's arrays
+            for other in others:
+                other.exception()
         results += [other.result() for other in others]
         for chunk in range(len(results), n_chunks):
             results.append(compiled(chunk, n_chunks, *arguments))

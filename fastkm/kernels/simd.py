@@ -358,6 +358,22 @@ def _load_code(whole_vectors):
     return generate
 
 
+@intrinsic
+def prefetch_row(typingctx, X, i):
+    """Ask for the first cache line of X[i]."""
+
+    def generate(context, builder, signature, arguments):
+        kind, _ = signature.args
+        X, i = arguments
+        emit = _Emitter(builder, kind.dtype)
+        samples = cgutils.create_struct_proxy(kind)(context, builder, X)
+        n_features = builder.extract_value(samples.shape, 1)
+        emit.prefetch(emit.pointer(samples.data, builder.mul(i, n_features)))
+        return context.get_dummy_value()
+
+    return types.none(X, types.int64), generate
+
+
 def _transposed(builder, lines):
     """Transpose a square of vectors: blocks of 1, 2, 4 ... lanes change sides."""
     width = len(lines)

@@ -8,8 +8,9 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
+from fastkm.kernels.simd import prefetch_row
 
-CHANGED_BLOCK = 1024
+CHANGED_BLOCK = 512
 
 
 @inlined
@@ -30,8 +31,8 @@ def update(chunk, n_chunks, X, weights, before, after, totals):
     """Bring totals (n_chunks, 3, n_clusters, n_features + 1) from labels to labels.
 
     A label before of -1 is a sample that is in no sum yet. Returns the number of
-    samples whose label changed; these are listed first, block by block, so that the
-    loop that adds them can run ahead of its cache misses.
+    samples whose label changed. These are listed first, block by block, and fetched
+    from memory while others are still being listed.
     """
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     changed = np.empty(CHANGED_BLOCK, np.int64)
@@ -41,6 +42,8 @@ def update(chunk, n_chunks, X, weights, before, after, totals):
         for i in range(start, min(start + CHANGED_BLOCK, last)):
             changed[n_listed] = i
             n_listed += before[i] != after[i]
+        for at in range(n_listed):
+            prefetch_row(X, changed[at])
         for at in range(n_listed):
             i = changed[at]
             weight = weights[i if weights.size > 1 else 0]

@@ -1,0 +1,1 @@
+"""Timings: side_by_side.py against the peers."""
