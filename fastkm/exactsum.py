@@ -59,7 +59,7 @@ class ExactSum:
     def rounded(self) -> tuple[Array, Array]:
         """The sums rounded once to float64, and where that is uncertain."""
         value = self.high + self.low
-        if not np.any(self.slack):
+        if not self.slack.any():
             return value, np.zeros(np.shape(value), bool)
         margin = 2 * self.slack
         below = self.high + np.nextafter(self.low - margin, -np.inf)

@@ -53,7 +53,7 @@ def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) ->
         run.n_iter += 1
         moved = _next_centers(engine, run)
         run.shifts.append(movement(run.centers, moved))
-        if np.array_equal(moved, run.centers):
+        if (moved == run.centers).all():
             run.stop = "unchanged"
         elif run.shifts[-1] <= threshold:
             run.stop = "tol"

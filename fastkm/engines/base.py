@@ -124,8 +124,11 @@ class InMemory:
         changed = sums.update(
             len(totals), self.X, self.kernel_weights, before, after, totals
         )
-        joined = np.empty((3, n_clusters, self.n_features + 1))
-        sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
+        if len(totals) == 1:
+            joined = totals[0, :, :n_clusters].copy()
+        else:
+            joined = np.empty((3, n_clusters, self.n_features + 1))
+            sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
         return Step(ExactSum(*joined), sum(changed))
 
     def assign(self, centers: Array) -> tuple[Array, Array]:

@@ -63,6 +63,8 @@ def parallel(function: Callable[..., Any]) -> Callable[..., list[Any]]:
     compiled = serial(function)
 
     def run(n_chunks: int, *arguments: Any) -> list[Any]:
+        if n_chunks == 1:
+            return [compiled(0, 1, *arguments)]
         others = _pool.submit(compiled, n_chunks, arguments)
         try:
             results = [compiled(0, n_chunks, *arguments)]
@@ -96,8 +98,6 @@ class _Pool:
     ) -> list[Future[Any]]:
         """Start the chunks from 1 on; fewer when the interpreter is shutting down."""
         futures: list[Future[Any]] = []
-        if n_chunks == 1:
-            return futures
         with self.lock:
             if self.executor is None:
                 self.executor = ThreadPoolExecutor(
