@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, too
 from benchmarks import data, limits, peers
 from fastkm.engines import Lanes, Tiles
 from fastkm.engines.lanes import NONE, block_rows
-from fastkm.engines.tiles import score_margin
+from fastkm.engines.tiles import UNDECIDED, score_margin
 from fastkm.kernels import tiles
 
 FEATURES = (4, 8, 16, 32, 64, 128, 512, 2048)
@@ -97,7 +97,10 @@ def power(X: Any, centers: Any) -> tuple[float, float, float]:
         start = time.perf_counter()
         some.find(centers.astype(np.float64), labels)
         times.append(time.perf_counter() - start)
-    narrow, wide = (engine.n_left[dtype] / engine.n_found for dtype in DTYPES)
+    narrow, wide = (
+        engine.counts[UNDECIDED[dtype]] / engine.counts["samples labelled"]
+        for dtype in DTYPES
+    )
     return narrow, wide, times[0] / times[1]
 
 

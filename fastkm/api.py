@@ -41,6 +41,8 @@ class Report:
         Summed squared movement of the centers, per iteration of the best run.
     n_changed : list of int
         Samples that changed their label, per iteration of the best run.
+    counts : dict of str to int
+        What the engine counted over all runs, of samples or pairs of sample and center.
     """
 
     engine: str
@@ -53,6 +55,7 @@ class Report:
     n_empty: int
     shifts: list[float] = field(repr=False)
     n_changed: list[int] = field(repr=False)
+    counts: dict[str, int]
 
 
 class KMeansResult(NamedTuple):
@@ -159,7 +162,7 @@ def kmeans(
             n_init = 1
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
 
-    choice = engines.choose(X, weights, n_clusters, n_threads, name)
+    choice = engines.choose(X, weights, n_clusters, n_threads, name, n_init * max_iter)
     threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
     best, best_run, inertias = None, 0, []
     for number in range(n_init):
@@ -188,6 +191,7 @@ def kmeans(
         n_empty=best.n_empty,
         shifts=best.shifts,
         n_changed=best.n_changed,
+        counts=dict(choice.engine.counts),
     )
     return KMeansResult(best.centers, best.labels, best.inertia, best.n_iter, report)
 
@@ -237,7 +241,7 @@ def assign(
     X = validation.as_samples(X)
     centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
     n_threads = validation.check_n_threads(n_threads)
-    choice = engines.choose(X, None, len(centers), n_threads, "auto")
+    choice = engines.choose(X, None, len(centers), n_threads)
     return choice.engine.assign(centers)
 
 

@@ -14,6 +14,8 @@ from fastkm.api import assign, kmeans
 Array = NDArray[Any]
 Self = TypeVar("Self", bound="Parameters")
 
+TRANSFORM_BLOCK = 2**22  # squared distances, in float64, that `transform` holds at once
+
 
 class Parameters:
     """The parameters of a fit, stored as given and checked when fitting."""
@@ -188,10 +190,16 @@ class KMeans(Parameters):
     def transform(self, X: ArrayLike) -> Array:
         """Distances (n_samples, n_clusters), *not* squared, of the dtype of X."""
         X = self._check_samples(X)
-        table = metrics.squared_distances(
-            X, self.cluster_centers_, n_threads=self.n_threads
-        )
-        return np.sqrt(table, out=table).astype(X.dtype, copy=False)
+        distances = np.empty((len(X), len(self.cluster_centers_)), X.dtype)
+        step = max(1, TRANSFORM_BLOCK // len(self.cluster_centers_))
+        for start in range(0, len(X), step):  # no float64 table beside a float32 one
+            rows = slice(start, start + step)
+            distances[rows] = np.sqrt(
+                metrics.squared_distances(
+                    X[rows], self.cluster_centers_, n_threads=self.n_threads
+                )
+            )
+        return distances
 
     def fit_transform(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None

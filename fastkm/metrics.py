@@ -86,7 +86,7 @@ def inertia(
     centers = validation.as_centers(
         centers, n_features=X.shape[1], total_weight=total_weight
     )
-    engine = engines.choose(X, weights, len(centers), n_threads, "auto").engine
+    engine = engines.choose(X, weights, len(centers), n_threads).engine
     return engine.inertia(engine.assign(centers)[1])
 
 

@@ -31,9 +31,18 @@ class Choice(NamedTuple):
 
 
 def choose(
-    X: Array, weights: Array | None, n_clusters: int, n_threads: int, engine: str
+    X: Array,
+    weights: Array | None,
+    n_clusters: int,
+    n_threads: int,
+    engine: str = "auto",
+    n_steps: int = 0,
 ) -> Choice:
-    """Choose the engine for the samples; `engine` is a name of ENGINES or 'auto'."""
+    """Choose the engine for the samples.
+
+    `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
+    come, all restarts together (0: a single assignment): what they could repay.
+    """
     # Milliseconds per assignment, lanes / tiles, one Zen 3 machine of 2 cores:
     # 2.5M x 2, k=6: 9.5 / 13; 300k x 100, k=6: 24 / 19; 1M x 16, k=100: 92 / 32.
     n_terms = X.shape[1] * n_clusters

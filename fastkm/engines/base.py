@@ -7,6 +7,7 @@ the same answer in every engine whose samples are one array.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ class Engine(Protocol):
 
     n_samples: int
     n_features: int
+    counts: Counter[str]  # what happened, for the user's report
 
     def step(self, centers: Array) -> Step:
         """Assign every sample, sum the clusters."""
@@ -81,6 +83,7 @@ class InMemory:
         self._labels = self._spare = np.empty(0, np.int32)
         self._totals = self._no_totals(0)
         self._n_clusters = 0
+        self.counts: Counter[str] = Counter()
 
     def find(self, centers: Array, labels: Array) -> None:
         """Write the labels of all samples; centers are float64."""

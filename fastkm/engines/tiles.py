@@ -26,6 +26,10 @@ LARGEST_REACH = 1e37
 # Features and centers up to which float32 is used: m * u stays small in the bound,
 # and a center's index is exact in float32.
 MOST_FEATURES, MOST_CENTERS = 2**16, 2**24
+UNDECIDED = {
+    np.float32: "samples undecided by float32",
+    np.float64: "samples undecided by float64",
+}
 
 
 def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
@@ -91,12 +95,8 @@ class Tiles(InMemory):
     Memory beyond X: that of `InMemory`, 8 bytes per undecided sample while labels are
     found, and 12 bytes per center and feature.
 
-    Attributes
-    ----------
-    n_left : dict
-        Samples that float32 and float64 scores left undecided, over all steps.
-    n_found : int
-        Samples that were labelled, over all steps.
+    Counts the samples that were labelled, and those of them that float32 and float64
+    scores left undecided.
     """
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
@@ -105,8 +105,6 @@ class Tiles(InMemory):
         # margins, small.
         some = self.X[:: max(1, self.n_samples // 1024)]
         self.shift = some.mean(axis=0, dtype=np.float64)
-        self.n_left = {np.float32: 0, np.float64: 0}
-        self.n_found = 0
 
     def find(self, centers: Array, labels: Array) -> None:
         n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 48))
@@ -131,7 +129,7 @@ class Tiles(InMemory):
                 labels,
             )
             left = np.array(undecided)
-            self.n_left[dtype] += int(left.sum())
+            self.counts[UNDECIDED[dtype]] += int(left.sum())
             if not left.any():
                 break
         else:
@@ -139,7 +137,7 @@ class Tiles(InMemory):
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
-        self.n_found += self.n_samples
+        self.counts["samples labelled"] += self.n_samples
 
     def _float32_serves(self, n_clusters: int, reach: float) -> bool:
         return (

@@ -181,10 +181,7 @@ def _curves(
 
 
 def _warm_up(task: digits.Task) -> None:
-    """Call once what will be timed: a first call compiles, or reads what was compiled.
-
-    Small samples run on one thread, large ones on all, by different machine code.
-    """
+    """Call once what will be timed: a first call compiles."""
     large = make_diagonal(5_000, random_state=0)
     for X in (make_blobs_and_tail(300), make_blobs_and_tail(50_000), large):
         for init in INITS:
