@@ -56,6 +56,10 @@ class ExactSum:
         slack = self.slack + other.slack + np.abs(low_error) + np.abs(carry_error)
         return ExactSum(high, low, slack)
 
+    def of(self, rows: Array) -> ExactSum:
+        """Some of the sums: an index of the first axis."""
+        return ExactSum(self.high[rows], self.low[rows], self.slack[rows])
+
     def rounded(self) -> tuple[Array, Array]:
         """The sums rounded once to float64, and where that is uncertain."""
         value = self.high + self.low

@@ -29,6 +29,7 @@ class Run:
     n_changed : per iteration, samples whose label changed
     n_refilled : int, empty clusters that took a sample
     n_empty : int, clusters of the result without a sample
+    follows : bool, the centers are those of the last step's sums
     """
 
     centers: Array
@@ -40,6 +41,7 @@ class Run:
     n_changed: list[int] = field(default_factory=list)
     n_refilled: int = 0
     n_empty: int = 0
+    follows: bool = False
 
 
 def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) -> Run:
@@ -67,9 +69,14 @@ def _next_centers(engine: Engine, run: Run) -> Array:
     n_clusters = len(run.centers)
     step = engine.step(run.centers)
     run.n_changed.append(step.n_changed)
-    totals, uncertain = step.totals.rounded()
-    if (totals[:, -1] > 0).all() and not uncertain.any():
-        return move(run.centers, totals)
+    # Clusters that no sample left or entered keep their centers.
+    changed = step.touched if run.follows else np.ones(n_clusters, bool)
+    totals, uncertain = step.totals.of(changed).rounded()
+    run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
+    if run.follows:
+        moved = run.centers.copy()
+        moved[changed] = totals[:, :-1] / totals[:, -1:]
+        return moved
     labels, distances = engine.assign(run.centers)
     refilled = refill(engine, labels, distances, n_clusters)
     run.n_refilled += len(refilled)
@@ -112,8 +119,6 @@ def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
 def move(centers: Array, totals: Array) -> Array:
     """Give the centers sum / weight; an empty cluster's center stays."""
     filled = totals[:, -1] > 0
-    if filled.all():
-        return (totals[:, :-1] / totals[:, -1:]).astype(centers.dtype)
     moved = centers.copy()
     moved[filled] = totals[filled, :-1] / totals[filled, -1:]
     return moved
@@ -170,9 +175,10 @@ def _farthest(
 
 def movement(centers: Array, moved: Array) -> float:
     """Exact sum over the clusters of the squared distance that the center moved."""
-    squares = (centers.astype(np.float64) - moved.astype(np.float64)) ** 2
+    changed = (centers != moved).any(axis=1)
+    steps = centers[changed].astype(np.float64) - moved[changed].astype(np.float64)
     # Accumulation adds in order, as the distance is defined.
-    return math.fsum(np.add.accumulate(squares, axis=1)[:, -1])
+    return math.fsum(np.add.accumulate(steps**2, axis=1)[:, -1])
 
 
 def mean_variance(engine: Engine) -> float:

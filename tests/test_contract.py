@@ -27,7 +27,9 @@ class ReferenceEngine(engines.InMemory):
     def sums(self, labels, n_clusters):
         sums, weights = reference.sum_clusters(self.X, labels, n_clusters, self.weights)
         totals = np.column_stack([sums, weights])
-        return engines.Step(ExactSum(totals, 0 * totals, 0 * totals), len(labels))
+        everyone = np.ones(n_clusters, bool)
+        exact = ExactSum(totals, 0 * totals, 0 * totals)
+        return engines.Step(exact, len(labels), everyone)
 
     def inertia(self, distances):
         return reference.inertia(distances, self.weights)

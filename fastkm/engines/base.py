@@ -18,6 +18,10 @@ from fastkm.kernels import exact, sums
 
 Array = NDArray[Any]
 
+# Sums per table above which threads share one table, column by column, instead of
+# adding to tables of their own that are joined afterwards.
+SHARED_SUMS = 2**15
+
 
 class Step(NamedTuple):
     """The sums of one assignment.  Steps over parts of the samples add up.
@@ -25,14 +29,22 @@ class Step(NamedTuple):
     totals : exact sums (n_clusters, n_features + 1), of the weighted samples of each
         cluster and, in the last column, of their weights
     n_changed : int, samples whose label differs from the last step's
+    touched : (n_clusters,) bool, clusters that such a sample left or entered
+
+    A step may share memory with its engine: it is good until the next one.
     """
 
     totals: ExactSum
     n_changed: int
+    touched: Array
 
     def join(self, other: Step) -> Step:
         """Give the step over both parts of the samples."""
-        return Step(self.totals + other.totals, self.n_changed + other.n_changed)
+        return Step(
+            self.totals + other.totals,
+            self.n_changed + other.n_changed,
+            self.touched | other.touched,
+        )
 
 
 class Engine(Protocol):
@@ -82,7 +94,7 @@ class InMemory:
         self.n_samples, self.n_features = X.shape
         self._labels = self._spare = np.empty(0, np.int32)
         self._totals = self._no_totals(0)
-        self._n_clusters = 0
+        self._centers = np.empty((0, self.n_features))  # float64, of these labels
         self.counts: Counter[str] = Counter()
 
     def find(self, centers: Array, labels: Array) -> None:
@@ -97,15 +109,15 @@ class InMemory:
     def step(self, centers: Array) -> Step:
         n_clusters = len(centers)
         # Sums that had to round somewhere would gather slack with every difference.
-        if n_clusters != self._n_clusters or self._totals[:, 2].any():
-            self._n_clusters = n_clusters
+        if n_clusters != len(self._centers) or self._totals[:, 2].any():
             self._labels = np.full(self.n_samples, -1, np.int32)
             self._totals = self._no_totals(n_clusters)
             self._spare = np.empty(self.n_samples, np.int32)
-        labels = self._spare
-        self.find(centers.astype(np.float64), labels)
+            self._centers = np.empty((0, self.n_features))
+        centers, labels = centers.astype(np.float64), self._spare
+        self.find(centers, labels)
         step = self._update(self._labels, labels, self._totals, n_clusters)
-        self._labels, self._spare = labels, self._labels
+        self._labels, self._spare, self._centers = labels, self._labels, centers
         return step
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
@@ -119,25 +131,34 @@ class InMemory:
         # Unused rows at the end keep two threads from writing to one cache line:
         # 96 -> 32 ms for the first sums of 2.5M x 2 samples.
         n_rows = n_clusters + 1 + 16 // n_columns
-        return np.zeros((self.n_chunks(1.0 * self.X.size), 3, n_rows, n_columns))
+        n_parts = self.n_chunks(1.0 * self.X.size)
+        if n_columns * n_clusters > SHARED_SUMS:
+            n_parts = 1
+        return np.zeros((n_parts, 3, n_rows, n_columns))
 
     def _update(
         self, before: Array, after: Array, totals: Array, n_clusters: int
     ) -> Step:
+        n_parts, touched = len(totals), np.zeros(n_clusters, bool)
+        n_chunks = n_parts
+        if n_parts == 1:
+            n_chunks = min(self.n_chunks(1.0 * self.X.size), self.n_features // 8 + 1)
         changed = sums.update(
-            len(totals), self.X, self.kernel_weights, before, after, totals
+            n_chunks, self.X, self.kernel_weights, before, after, totals, touched
         )
-        if len(totals) == 1:
-            joined = totals[0, :, :n_clusters].copy()
-        else:
-            joined = np.empty((3, n_clusters, self.n_features + 1))
-            sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
-        return Step(ExactSum(*joined), sum(changed))
+        if n_parts == 1:
+            return Step(ExactSum(*totals[0, :, :n_clusters]), changed[0], touched)
+        joined = np.empty((3, n_clusters, self.n_features + 1))
+        sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
+        return Step(ExactSum(*joined), sum(changed), touched)
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
         centers = centers.astype(np.float64)
-        labels = np.empty(self.n_samples, np.int32)
-        self.find(centers, labels)
+        if np.array_equal(centers, self._centers):  # as after the last step
+            labels = self._labels.copy()
+        else:
+            labels = np.empty(self.n_samples, np.int32)
+            self.find(centers, labels)
         distances = np.empty(self.n_samples)
         n_chunks = self.n_chunks(1.0 * self.X.size)
         sums.own_distances(n_chunks, self.X, centers, labels, distances)

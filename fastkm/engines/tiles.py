@@ -32,7 +32,14 @@ UNDECIDED = {
 }
 
 
-def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
+def score_margin(
+    dtype: Any,
+    n_features: int,
+    reach: float,
+    *,
+    n_roundings: int | None = None,
+    projection: float = 0.0,
+) -> Array:
     """Give the coefficients of a gap between scores that certifies a label.
 
     Let u be the unit roundoff of `dtype`, v = 2^-53, d = n_features, x', c' real,
@@ -40,9 +47,9 @@ def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
     |x'| and |x~|, C at least |c'| and |c~| for all centers, and g(m) = m u / (1 - m u).
     The computed score of a center is off by at most
 
-    1. g(d) N C: the chain of d fused (or multiplied and added) terms of x~.c~, every
-       partial sum rounded once or twice (Higham, Accuracy and Stability of Numerical
-       Algorithms, 2nd ed., section 3.1: the bound holds for either);
+    1. g(m) N C with m = n_roundings: the sum x~.c~, of which no term goes through more
+       than m roundings (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
+       ed., section 3.1); d for a chain of d fused or multiplied and added terms;
     2. 2.1 u N C: |x~ - x'| <= 1.01 u |x'|, |c~ - c'| <= 1.01 u |c'| and Cauchy-Schwarz;
     3. 0.6 (u + (d + 4) v) C^2: the half norm, summed in float64, then rounded;
     4. 1.1 u (C^2 / 2 + N C): the final addition of the two;
@@ -68,6 +75,10 @@ def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
     n_features : int
     reach : float
         The largest |c'|^2, as computed in float64.
+    n_roundings : int, optional
+        n_features when None.
+    projection : float
+        A further error of scores, relative to N C (`engines.prefix`).
 
     Returns
     -------
@@ -76,9 +87,10 @@ def score_margin(dtype: Any, n_features: int, reach: float) -> Array:
     info = np.finfo(dtype)
     u, v, d = float(info.eps) / 2, 2.0**-53, n_features
     tiny = float(info.smallest_subnormal)
-    chain = d * u / (1 - d * u)
+    m = d if n_roundings is None else n_roundings
+    chain = m * u / (1 - m * u)
     C = math.sqrt(reach) * (1 + 4 * u + d * v) + math.sqrt(d * tiny)
-    pair = chain + 2.1 * u + 1.1 * u
+    pair = chain + 2.1 * u + 1.1 * u + projection
     square = 0.6 * (u + (d + 4) * v) + 0.55 * u
     own = 0.6 * (d + 2) * v
     lost = 4 * (d + 4) * tiny
@@ -108,9 +120,18 @@ class Tiles(InMemory):
 
     def find(self, centers: Array, labels: Array) -> None:
         n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 48))
-        rows = block_rows(self.n_features)
         queue = np.empty(self.n_samples, np.int64)  # touched as far as it is written
-        left = NONE
+        self.find_queued(n_chunks, queue, NONE, centers, labels)
+        self.counts["samples labelled"] += self.n_samples
+
+    def find_queued(
+        self, n_chunks: int, queue: Array, left: Array, centers: Array, labels: Array
+    ) -> None:
+        """Write the labels of left[chunk] samples from each chunk's place in the queue.
+
+        With `left` empty, of all samples.
+        """
+        rows = block_rows(self.n_features)
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
             if dtype is np.float32 and not self._float32_serves(len(centers), reach):
@@ -137,7 +158,6 @@ class Tiles(InMemory):
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
-        self.counts["samples labelled"] += self.n_samples
 
     def _float32_serves(self, n_clusters: int, reach: float) -> bool:
         return (

@@ -34,6 +34,16 @@ def add_term(total, term):
 
 
 @inlined
+def distance(X, i, centers, j):
+    """Squared distance of a sample to a (float64) center: the reference's bits."""
+    total = 0.0
+    for f in range(X.shape[1]):
+        difference = np.float64(X[i, f]) - centers[j, f]
+        total += difference * difference
+    return total
+
+
+@inlined
 def chunk_bounds(chunk, n_chunks, n_items):
     """First and last item of a chunk: equal shares."""
     return chunk * n_items // n_chunks, (chunk + 1) * n_items // n_chunks

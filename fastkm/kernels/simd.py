@@ -49,7 +49,15 @@ def tile_lanes(dtype: type) -> int:
 
 LANES_32 = tile_lanes(np.float32)
 LANES_64 = tile_lanes(np.float64)
+MASK = np.dtype(f"uint{LANES_32}")  # one bit for each sample of a float32 tile
+DOT_STEP = VECTOR_BYTES  # float32 numbers in four vectors
 LANES = LANES_32  # a multiple of both: blocks of samples are made of these
+
+
+def dot_depth(size: int) -> int:
+    """Roundings that a term of `dot` goes through, at most."""
+    width = VECTOR_BYTES // 4
+    return size // DOT_STEP + 2 + (width.bit_length() - 1) + 1
 
 
 class _Emitter:
@@ -199,25 +207,7 @@ def tile(
                 for slot in sums.values():
                     builder.store(ir.Constant(emit.vector, None), slot)
 
-        with cgutils.for_range(builder, n_features) as loop:
-            row = emit.pointer(x, builder.mul(loop.index, number(lanes)))
-            column = emit.pointer(c, builder.mul(loop.index, number(GROUP)))
-            vectors = [
-                emit.load(emit.pointer(row, number(v * emit.width)))
-                for v in range(VECTORS)
-            ]
-            for r in range(GROUP):
-                center = emit.splat(builder.load(emit.pointer(column, number(r))))
-                for v, vector in enumerate(vectors):
-                    total = builder.load(sums[r, v])
-                    if is_distance:
-                        difference = builder.fsub(vector, center)
-                        square = builder.fmul(difference, difference)
-                        total = builder.fadd(total, square)
-                    else:
-                        total = emit.fma(vector, center, total)
-                    builder.store(total, sums[r, v])
-
+        _walk(emit, x, c, n_features, sums, is_distance)
         with builder.if_else(finish) as (then, otherwise):
             with otherwise:
                 for cell, slot in sums.items():
@@ -233,6 +223,32 @@ def tile(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _walk(emit, x, c, n_features, sums, is_distance=False):
+    """Add the features of a tile of samples and a group of centers to the sums."""
+    builder = emit.builder
+
+    def number(value):
+        return ir.Constant(n_features.type, value)
+
+    with cgutils.for_range(builder, n_features) as loop:
+        row = emit.pointer(x, builder.mul(loop.index, number(VECTORS * emit.width)))
+        column = emit.pointer(c, builder.mul(loop.index, number(GROUP)))
+        vectors = [
+            emit.load(emit.pointer(row, number(v * emit.width))) for v in range(VECTORS)
+        ]
+        for r in range(GROUP):
+            center = emit.splat(builder.load(emit.pointer(column, number(r))))
+            for v, vector in enumerate(vectors):
+                total = builder.load(sums[r, v])
+                if is_distance:
+                    difference = builder.fsub(vector, center)
+                    square = builder.fmul(difference, difference)
+                    total = builder.fadd(total, square)
+                else:
+                    total = emit.fma(vector, center, total)
+                builder.store(total, sums[r, v])
 
 
 def _update(emit, scores, first_center, best, second, index):
@@ -271,6 +287,133 @@ def _update(emit, scores, first_center, best, second, index):
             emit.store(label, at(index, v))
             if runner is not None:
                 emit.store(runner, at(second, v))
+
+
+@intrinsic
+def sift(
+    typingctx,
+    samples,
+    sample_at,
+    centers,
+    center_at,
+    n_features,
+    norms,
+    norm_at,
+    limits,
+    limit_at,
+    masks,
+    mask_at,
+):
+    """Which scores of a register tile are not above the limit of their lane.
+
+    Scores as in `tile`. masks[mask_at + r] gets one bit per lane for center r of the
+    group, set where norm - sample . center <= limits[limit_at + lane] or the score is
+    not a number.
+    """
+    word = types.int64
+    signature = types.none(
+        *(samples, word, centers, word, word, norms, word, limits, word, masks, word)
+    )
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        emit = _Emitter(builder, kinds[0].dtype)
+
+        def pointer(argument):
+            data = _data(context, builder, kinds[argument], arguments[argument])
+            return emit.pointer(data, arguments[argument + 1])
+
+        x, c, norms, limits, masks = (pointer(argument) for argument in (0, 2, 5, 7, 9))
+        word = ir.IntType(kinds[9].dtype.bitwidth)
+
+        def at(base, offset):
+            return emit.pointer(base, ir.Constant(ir.IntType(64), offset))
+
+        sums = {}
+        for r in range(GROUP):
+            norm = emit.splat(builder.load(at(norms, r)))
+            for v in range(VECTORS):
+                sums[r, v] = cgutils.alloca_once(builder, emit.vector)
+                builder.store(norm, sums[r, v])
+        _walk(emit, x, c, arguments[4], sums)
+        limit = [emit.load(at(limits, v * emit.width)) for v in range(VECTORS)]
+        for r in range(GROUP):
+            mask = ir.Constant(word, 0)
+            for v in range(VECTORS):
+                near = builder.fcmp_unordered("<=", builder.load(sums[r, v]), limit[v])
+                bits = builder.bitcast(near, ir.IntType(emit.width))
+                if word.width > emit.width:
+                    bits = builder.zext(bits, word)
+                bits = builder.shl(bits, ir.Constant(word, v * emit.width))
+                mask = builder.or_(mask, bits)
+            builder.store(mask, at(masks, r))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def lowest_bit(typingctx, word):
+    """Index of the lowest bit that is set in a word that is not 0."""
+
+    def generate(context, builder, signature, arguments):
+        (word,) = arguments
+        found = builder.cttz(word, ir.Constant(ir.IntType(1), 1))
+        return builder.zext(found, ir.IntType(64)) if word.type.width < 64 else found
+
+    return types.int64(word), generate
+
+
+@intrinsic
+def dot(typingctx, a, a_at, b, b_at, size):
+    """Inner product of float32 vectors whose size is a multiple of DOT_STEP.
+
+    No term goes through more than `dot_depth(size)` roundings.
+    """
+    word = types.int64
+    signature = types.float32(a, word, b, word, word)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        emit = _Emitter(builder, types.float32)
+        a, b = (
+            emit.pointer(
+                _data(context, builder, kinds[argument], arguments[argument]),
+                arguments[argument + 1],
+            )
+            for argument in (0, 2)
+        )
+        size = arguments[4]
+        n_sums = DOT_STEP // emit.width
+        sums = [cgutils.alloca_once(builder, emit.vector) for _ in range(n_sums)]
+        for slot in sums:
+            builder.store(ir.Constant(emit.vector, None), slot)
+        step = ir.Constant(size.type, DOT_STEP)
+        with cgutils.for_range(builder, builder.sdiv(size, step)) as loop:
+            start = builder.mul(loop.index, step)
+            for v, slot in enumerate(sums):
+                at = builder.add(start, ir.Constant(size.type, v * emit.width))
+                left, right = (
+                    emit.load(emit.pointer(a, at)),
+                    emit.load(emit.pointer(b, at)),
+                )
+                builder.store(emit.fma(left, right, builder.load(slot)), slot)
+        totals = [builder.load(slot) for slot in sums]
+        while len(totals) > 1:
+            totals = [
+                builder.fadd(one, other)
+                for one, other in zip(totals[::2], totals[1::2], strict=True)
+            ]
+        total, half = totals[0], emit.width // 2
+        undefined = ir.Constant(emit.vector, ir.Undefined)
+        while half:
+            lanes = [(lane + half) % emit.width for lane in range(emit.width)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), emit.width), lanes)
+            moved = builder.shuffle_vector(total, undefined, mask)
+            total, half = builder.fadd(total, moved), half // 2
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return signature, generate
 
 
 @intrinsic

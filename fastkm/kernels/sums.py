@@ -14,10 +14,10 @@ CHANGED_BLOCK = 512
 
 
 @inlined
-def add_sample(X, i, weight, totals, part, j):
-    """Add weight * sample i, and the weight, to one part's sums of cluster j."""
+def add_sample(X, i, weight, totals, part, j, first, last):
+    """Add columns first .. last of (weight * sample i, weight) to sums of cluster j."""
     n_features = X.shape[1]
-    for f in range(n_features + 1):
+    for f in range(first, last):
         term = weight * X[i, f] if f < n_features else weight
         high, error = two_sum(totals[part, HIGH, j, f], term)
         low, lost = two_sum(totals[part, LOW, j, f], error)
@@ -26,15 +26,32 @@ def add_sample(X, i, weight, totals, part, j):
         totals[part, SLACK, j, f] += abs(lost)
 
 
-@parallel
-def update(chunk, n_chunks, X, weights, before, after, totals):
-    """Bring totals (n_chunks, 3, n_clusters, n_features + 1) from labels to labels.
+@inlined
+def column_bounds(chunk, n_chunks, n_columns):
+    """Columns of a chunk: whole cache lines of float64."""
+    first, last = chunk_bounds(chunk, n_chunks, (n_columns + 7) // 8)
+    return 8 * first, min(8 * last, n_columns)
 
-    A label before of -1 is a sample that is in no sum yet. Returns the number of
-    samples whose label changed. These are listed first, block by block, and fetched
-    from memory while others are still being listed.
+
+@parallel
+def update(chunk, n_chunks, X, weights, before, after, totals, touched):
+    """Bring totals (n_parts, 3, n_clusters, n_features + 1) from labels to labels.
+
+    With as many parts as chunks, each chunk adds its share of the samples to a part of
+    its own; with one part, its share of the columns, of all samples.
+
+    A label before of -1 is a sample that is in no sum yet. Clusters whose sums change
+    are marked in `touched`. Returns the number of samples of the chunk whose label
+    changed. These are listed first, block by block, and fetched from memory while
+    others are still being listed.
     """
-    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    first, last, part = 0, X.shape[0], 0
+    first_column, last_column = 0, X.shape[1] + 1
+    if totals.shape[0] == n_chunks:
+        first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+        part = chunk
+    else:
+        first_column, last_column = column_bounds(chunk, n_chunks, last_column)
     changed = np.empty(CHANGED_BLOCK, np.int64)
     n_changed = 0
     for start in range(first, last, CHANGED_BLOCK):
@@ -47,9 +64,14 @@ def update(chunk, n_chunks, X, weights, before, after, totals):
         for at in range(n_listed):
             i = changed[at]
             weight = weights[i if weights.size > 1 else 0]
-            add_sample(X, i, weight, totals, chunk, after[i])
-            if before[i] >= 0:
-                add_sample(X, i, -weight, totals, chunk, before[i])
+            j, source = after[i], before[i]
+            add_sample(X, i, weight, totals, part, j, first_column, last_column)
+            touched[j] = True
+            if source >= 0:
+                add_sample(
+                    X, i, -weight, totals, part, source, first_column, last_column
+                )
+                touched[source] = True
         n_changed += n_listed
     return n_changed
 

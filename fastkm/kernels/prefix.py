@@ -1,0 +1,328 @@
+"""Nearest centers by a few leading coordinates: most pairs are never computed.
+
+Samples and centers are reduced to coordinates in an orthonormal basis and the norm of
+the rest, an upper bound. In these numbers a score can only come out lower than in all
+features, so a center whose reduced score is above the limit of a sample is out: its
+distance is greater, `engines.prefix.prefix_margin` proves it. Three sieves follow one
+another: a few coordinates of all pairs (`simd.sift`), more coordinates of those that
+passed (`simd.dot`), all features of the rest. What then lies within the rounding error
+of the best is decided by exact distances, so that labels are `reference.assign`'s.
+"""
+
+import math
+
+import numpy as np
+
+from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels.exact import chunk_bounds, distance
+from fastkm.kernels.simd import (
+    GROUP,
+    LANES_32,
+    LANES_64,
+    MASK,
+    aligned_empty,
+    dot,
+    lowest_bit,
+    sift,
+    tile,
+)
+from fastkm.kernels.tiles import (
+    CENTER_BYTES,
+    DEPTH,
+    load_block,
+    partial_size,
+    scan,
+    take_rows,
+)
+
+N_TILES = 4  # tiles of samples that share a run through the centers
+
+
+@inlined
+def rounded_up(value):
+    """A float32 that is not below a float64 (NaN stays NaN)."""
+    return np.float32(value + abs(value) * 2.0**-22 + 2.0**-149)
+
+
+@parallel
+def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
+    """Coordinates of X - shift, and the norm of the rest in the last column of out.
+
+    basis [group][feature][direction] is packed by GROUP directions, float64. The rest
+    is an upper bound: |x|^2 less the squares of the coordinates, plus error * |x|^2.
+    Columns between the coordinates and the last are not written.
+    """
+    n_samples, n_features = X.shape
+    first, last = chunk_bounds(chunk, n_chunks, n_samples)
+    n_groups = (n_coordinates + GROUP - 1) // GROUP
+    block = aligned_empty(LANES_64 * n_features, basis)
+    sums = aligned_empty(GROUP * LANES_64, basis)
+    squares = aligned_empty(LANES_64, basis)
+    rows = np.empty(LANES_64, np.int64)
+    no_queue = np.empty(0, np.int64)
+    for start in range(first, last, LANES_64):
+        some = take_rows(no_queue, no_queue, start, last, rows)
+        load_block(X, some, shift, block, squares)
+        for g in range(n_groups):
+            for f in range(0, n_features, DEPTH):
+                tile(
+                    block, f * LANES_64, basis, (g * n_features + f) * GROUP,
+                    min(DEPTH, n_features - f), f > 0, False, sums, 0,
+                    squares, 0, 0, squares, squares, squares, 0,
+                )  # fmt: skip
+            for r in range(min(GROUP, n_coordinates - g * GROUP)):
+                for lane in range(some.size):
+                    out[start + lane, g * GROUP + r] = sums[r * LANES_64 + lane]
+        for lane in range(some.size):
+            rest = squares[lane] * (1 + error)
+            for c in range(n_coordinates):
+                rest -= np.float64(out[start + lane, c]) ** 2
+            out[start + lane, out.shape[1] - 1] = rounded_up(math.sqrt(max(rest, 0.0)))
+
+
+@parallel
+def shorten(chunk, n_chunks, coordinates, n_lead, error, lead):
+    """The first n_lead coordinates, and the norm of all others, from `project`."""
+    first, last = chunk_bounds(chunk, n_chunks, coordinates.shape[0])
+    for i in range(first, last):
+        square = 0.0
+        for c in range(n_lead):
+            lead[i, c] = coordinates[i, c]
+            square += np.float64(coordinates[i, c]) ** 2
+        rest = 0.0
+        for c in range(n_lead, coordinates.shape[1]):
+            rest += np.float64(coordinates[i, c]) ** 2
+        lead[i, n_lead] = rounded_up(math.sqrt(rest + error * (rest + square)))
+
+
+@parallel
+def split(chunk, n_chunks, labels, moved, with_moved, others):
+    """List the samples whose center moved, and the others.
+
+    Each chunk writes from its first sample's place on; returns both numbers.
+    """
+    first, last = chunk_bounds(chunk, n_chunks, labels.size)
+    n_moved = n_others = 0
+    for i in range(first, last):
+        if moved[labels[i]]:
+            with_moved[first + n_moved] = i
+            n_moved += 1
+        else:
+            others[first + n_others] = i
+            n_others += 1
+    return n_moved, n_others
+
+
+@parallel
+def shift_rows(chunk, n_chunks, centers, ids, shift, rows, norms):
+    """Centers less the shift, and half their squared norms, rounded to float32.
+
+    They go to the places `ids`; columns of `rows` beyond the features stay.
+    """
+    first, last = chunk_bounds(chunk, n_chunks, centers.shape[0])
+    for j in range(first, last):
+        square = 0.0
+        for f in range(centers.shape[1]):
+            value = centers[j, f] - shift[f]
+            rows[ids[j], f] = value
+            square += value * value
+        norms[ids[j]] = 0.5 * square
+
+
+@inlined
+def load_row(X, i, shift, row):
+    """One sample, less the shift, rounded to float32; row ends in zeros."""
+    for f in range(X.shape[1]):
+        row[f] = X[i, f] - shift[f]
+
+
+@inlined
+def slack_of(row, margin):
+    """How much a score may be above another and still win (`score_margin`)."""
+    m0, m1, m2, floor, stretch = margin
+    square = np.float64(dot(row, 0, row, 0, row.size))
+    norm = floor + stretch * math.sqrt(square)
+    return m0 + norm * (m1 + norm * m2)
+
+
+@inlined
+def full_score(row, rows, norms, j):
+    """Score of center j in all features, float32."""
+    return norms[j] - dot(row, 0, rows, j * row.size, row.size)
+
+
+@serial
+def sieve(block, n_tiles, n_lead, centers, norms, limits, masks):
+    """Sift all pairs of a block, [tile][place] of masks."""
+    n_places = norms.size
+    chunk = GROUP * max(1, CENTER_BYTES // (GROUP * 4 * n_lead))
+    for first in range(0, n_places, chunk):
+        for t in range(n_tiles):
+            for place in range(first, min(first + chunk, n_places), GROUP):
+                sift(
+                    block, t * n_lead * LANES_32, centers, place * n_lead, n_lead,
+                    norms, place, limits, t * LANES_32, masks, t * n_places + place,
+                )  # fmt: skip
+
+
+@serial
+def gather(masks, n_tiles, n_places, ids, found, n_found):
+    """List the centers that each sample of a block did not rule out.
+
+    n_found counts on where `found` is full. Lanes without a sample are listed, too.
+    """
+    for t in range(n_tiles):
+        for place in range(ids.size):
+            word = np.uint64(masks[t * n_places + place])
+            while word != 0:
+                r = t * LANES_32 + lowest_bit(word)
+                word &= word - np.uint64(1)
+                if n_found[r] < found.shape[1]:
+                    found[r, n_found[r]] = ids[place]
+                n_found[r] += 1
+
+
+@inlined
+def nearest(X, i, centers, near, scores, n_near, limit):
+    """Decide among centers: those whose score is not above the limit, by distance.
+
+    Returns its place, and whether distances were needed.
+    """
+    chosen, least, by_distance = -1, math.inf, False
+    for n in range(n_near):
+        if scores[n] > limit:
+            continue
+        if chosen < 0:
+            chosen = n
+            continue
+        if not by_distance:
+            by_distance = True
+            least = distance(X, i, centers, near[chosen])
+        value = distance(X, i, centers, near[n])
+        if value < least or (value == least and near[n] < near[chosen]):
+            chosen, least = n, value
+    return chosen, by_distance
+
+
+@parallel
+def label_by_prefix(
+    chunk,
+    n_chunks,
+    X,
+    queue,
+    left,
+    hints,
+    shift,
+    margin,
+    lead,
+    coordinates,
+    lead_centers,
+    lead_norms,
+    ids,
+    center_coordinates,
+    center_rows,
+    norms,
+    centers,
+    most,
+    known,
+    labels,
+    scores,
+):
+    """Write the labels of the samples in the queue (as `tiles.label_by_scores`).
+
+    Candidates are the centers of `ids`, and hints[i]. With no hints, all centers are
+    in `ids`, and the one with the best reduced score takes the place of a hint.
+
+    lead (n_samples, n_lead + 1) and coordinates (n_samples, width) are the samples as
+    `shorten` and `project` give them, center_coordinates the centers likewise,
+    lead_centers the centers of `ids` packed as in `tiles.pack_scores`, center_rows all
+    features (float32, shifted) and norms half their squared norms, both in one vector.
+
+    known[i] are the score of the hint, and the limit to what can win (where not
+    infinite), for samples whose hint has not moved; scores (n_samples, 2) gets them for
+    the labels.
+
+    Samples with more than `most` candidates after the first sieve are not labelled but
+    left in the queue. Returns their number, how many pairs passed the first sieve, how
+    many were computed in full, and how many samples needed exact distances.
+    """
+    n_lead, width = lead.shape[1], coordinates.shape[1]
+    all_coordinates = coordinates.ravel()
+    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    n_rows = left[chunk] if left.size else last - first
+    size = N_TILES * LANES_32
+    rows = np.empty(size, np.int64)
+    block = aligned_empty(size * n_lead, lead)
+    squares, best = aligned_empty(size, lead), aligned_empty(size, lead)
+    second, index = aligned_empty(size, lead), aligned_empty(size, lead)
+    partial = aligned_empty(partial_size(n_lead, 4), lead)
+    limits = aligned_empty(size, lead)
+    row = aligned_empty(center_rows.size // norms.size, lead)
+    row[:] = 0
+    masks = np.empty(N_TILES * lead_norms.size, MASK)
+    no_shift = np.zeros(n_lead)
+    hinted = np.empty(size, np.int64)
+    n_found = np.empty(size, np.int64)
+    found = np.empty((size, most), np.int32)
+    near = np.empty(most + 1, np.int32)
+    near_scores = np.empty(most + 1, np.float32)
+    end, n_passed, n_full, n_exact = first, 0, 0, 0
+    for start in range(first, first + n_rows, size):
+        some = take_rows(queue, left, start, first + n_rows, rows)
+        n_tiles = (some.size + LANES_32 - 1) // LANES_32
+        load_block(lead, some, no_shift, block, squares)
+        if hints.size == 0:
+            scan(
+                block, some.size, n_lead, lead_centers, lead_norms, partial,
+                best, second, index,
+            )  # fmt: skip
+        n_found[:] = 0
+        for r in range(some.size):
+            i = some[r]
+            hinted[r] = np.int64(hints[i]) if hints.size else np.int64(index[r])
+            if known.size and known[i, 1] < math.inf:
+                best[r], limits[r] = known[i, 0], known[i, 1]
+                continue
+            load_row(X, i, shift, row)
+            best[r] = full_score(row, center_rows, norms, hinted[r])
+            limits[r] = rounded_up(np.float64(best[r]) + slack_of(row, margin))
+            if not limits[r] < math.inf:
+                n_found[r] = most + 1
+        sieve(block, n_tiles, n_lead, lead_centers, lead_norms, limits, masks)
+        gather(masks, n_tiles, lead_norms.size, ids, found, n_found)
+        for r in range(some.size):
+            i = some[r]
+            if n_found[r] > most:
+                scores[i, 1] = math.inf
+                queue[end] = i
+                end += 1
+                continue
+            n_passed += n_found[r]
+            near[0], near_scores[0], n_near = hinted[r], best[r], 1
+            lead_score, limit, slack = best[r], limits[r], 0.0
+            for n in range(n_found[r]):
+                c = np.int64(found[r, n])
+                product: float = dot(
+                    all_coordinates, i * width, center_coordinates, c * width, width
+                )
+                if c == hinted[r] or norms[c] - product > limit:
+                    continue
+                if n_near == 1:
+                    load_row(X, i, shift, row)
+                    slack = slack_of(row, margin)
+                near[n_near] = c
+                near_scores[n_near] = full_score(row, center_rows, norms, c)
+                if near_scores[n_near] < lead_score:
+                    lead_score = near_scores[n_near]
+                    limit = rounded_up(np.float64(lead_score) + slack)
+                n_near += 1
+            n_full += n_near
+            place, by_distance = nearest(
+                X, i, centers, near, near_scores, n_near, limit
+            )
+            n_exact += by_distance
+            labels[i] = near[place]
+            if place > 0 or by_distance:
+                limit = rounded_up(np.float64(near_scores[place]) + slack)
+            scores[i, 0], scores[i, 1] = near_scores[place], limit
+    return end - first, n_passed, n_full, n_exact
