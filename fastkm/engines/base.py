@@ -97,8 +97,12 @@ class InMemory:
         self._centers = np.empty((0, self.n_features))  # float64, of these labels
         self.counts: Counter[str] = Counter()
 
-    def find(self, centers: Array, labels: Array) -> None:
-        """Write the labels of all samples; centers are float64."""
+    def find(self, centers: Array, labels: Array, keep: bool) -> None:
+        """Write the labels of all samples; centers are float64.
+
+        With `keep` they become those of the last step, about which an engine may
+        remember more than the label.
+        """
         raise NotImplementedError
 
     def n_chunks(self, nanoseconds: float) -> int:
@@ -115,7 +119,7 @@ class InMemory:
             self._spare = np.empty(self.n_samples, np.int32)
             self._centers = np.empty((0, self.n_features))
         centers, labels = centers.astype(np.float64), self._spare
-        self.find(centers, labels)
+        self.find(centers, labels, keep=True)
         step = self._update(self._labels, labels, self._totals, n_clusters)
         self._labels, self._spare, self._centers = labels, self._labels, centers
         return step
@@ -158,7 +162,7 @@ class InMemory:
             labels = self._labels.copy()
         else:
             labels = np.empty(self.n_samples, np.int32)
-            self.find(centers, labels)
+            self.find(centers, labels, keep=False)
         distances = np.empty(self.n_samples)
         n_chunks = self.n_chunks(1.0 * self.X.size)
         sums.own_distances(n_chunks, self.X, centers, labels, distances)

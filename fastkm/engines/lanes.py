@@ -36,7 +36,7 @@ class Lanes(InMemory):
     Memory beyond X: that of `InMemory`.
     """
 
-    def find(self, centers: Array, labels: Array) -> None:
+    def find(self, centers: Array, labels: Array, keep: bool) -> None:
         n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 12))
         tiles.label_by_distances(
             n_chunks,

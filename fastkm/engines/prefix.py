@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastkm.engines.base import Array, Step
+from fastkm.engines.base import Array
 from fastkm.engines.lanes import NONE
 from fastkm.engines.tiles import Tiles, score_margin
 from fastkm.kernels import prefix
@@ -115,7 +115,7 @@ class Prefix(Tiles):
     """The engine of this module (see there).
 
     Memory beyond X: that of `Tiles`, and per sample 4 bytes for each coordinate (some
-    480 in all) and 24 more; per center 4 bytes per feature and coordinate.
+    480 in all) and 24 more; per center 12 bytes per feature, 4 per coordinate.
 
     Counts pairs of sample and center: all, those that the first sieve let pass, those
     that were computed in full; and samples that exact distances decided.
@@ -131,9 +131,8 @@ class Prefix(Tiles):
         self.lead = np.empty((0, 0), np.float32)
         self._n_finds = 0
         self._seen = self._no_centers(0)
-        # Score and limit of every label: of the last step's, and of those being found.
+        # Score and limit of the last step's labels, where known.
         self._scores = np.empty((self.n_samples, 2), np.float32)
-        self._new_scores = np.empty((self.n_samples, 2), np.float32)
         self._reach = -1.0  # for which the limits hold
         self.basis = make_basis(
             self._some_rows(BASIS_ROWS), min(self.width - 1, self.n_features)
@@ -190,12 +189,7 @@ class Prefix(Tiles):
         self._seen = Centers(centers, rows, norms, coordinates)
         return changed
 
-    def step(self, centers: Array) -> Step:
-        step = super().step(centers)
-        self._scores, self._new_scores = self._new_scores, self._scores
-        return step
-
-    def find(self, centers: Array, labels: Array) -> None:
+    def find(self, centers: Array, labels: Array, keep: bool) -> None:
         is_pilot = not self._n_finds & (self._n_finds - 1)  # 0, 1, 2, 4, 8 ...
         self._n_finds += 1
         seen_are_known = self._seen.given is self._centers
@@ -207,8 +201,8 @@ class Prefix(Tiles):
             elif is_pilot:
                 self._choose_lead()
         if not self.n_lead:
-            self._new_scores[:, 1] = np.inf
-            super().find(centers, labels)
+            self._scores[:, 1] = np.inf
+            super().find(centers, labels, keep)
             return
         if reach > self._reach:  # with some room: limits hold for a smaller reach, too
             self._reach = 1.25 * reach
@@ -216,13 +210,12 @@ class Prefix(Tiles):
         n_chunks = self.n_chunks(0.2 * self.n_samples * len(centers))
         everyone = np.arange(len(centers))
         if len(self._centers) != len(centers):
-            queue = np.empty(self.n_samples, np.int64)
-            work = Queue(queue, NONE, everyone, NONE, UNKNOWN)
-            self._label(n_chunks, work, labels)
+            work = Queue(self.queue, NONE, everyone, NONE, UNKNOWN)
+            self._label(n_chunks, work, labels, keep)
             return
         if not seen_are_known:
             moved = (centers != self._centers).any(axis=1)
-        queues = np.empty((2, self.n_samples), np.int64)
+        queues = self.queue, np.empty(self.n_samples, np.int64)
         sizes = prefix.split(n_chunks, self._labels, moved, *queues)
         n_moved, n_others = np.array(sizes).T.copy()
         some = np.flatnonzero(moved)
@@ -230,9 +223,9 @@ class Prefix(Tiles):
             Queue(queues[0], n_moved, everyone, self._labels, UNKNOWN),
             Queue(queues[1], n_others, some, self._labels, self._scores),
         ):
-            self._label(n_chunks, work, labels)
+            self._label(n_chunks, work, labels, keep)
 
-    def _label(self, n_chunks: int, work: Queue, labels: Array) -> None:
+    def _label(self, n_chunks: int, work: Queue, labels: Array, keep: bool) -> None:
         centers, rows, norms, coordinates = self._seen
         margin = score_margin(
             np.float32,
@@ -262,7 +255,7 @@ class Prefix(Tiles):
             max(16, int(MOST_CANDIDATES * len(work.ids))),
             work.known,
             labels,
-            self._new_scores,
+            self._scores if keep else UNKNOWN,
         )
         left, passed, full, exact = np.array(counts).T
         n_samples = work.left.sum() if work.left.size else self.n_samples

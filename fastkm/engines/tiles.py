@@ -26,6 +26,7 @@ LARGEST_REACH = 1e37
 # Features and centers up to which float32 is used: m * u stays small in the bound,
 # and a center's index is exact in float32.
 MOST_FEATURES, MOST_CENTERS = 2**16, 2**24
+NO_KEYS, NO_ROOM = np.empty(0, np.float32), np.empty(0)
 UNDECIDED = {
     np.float32: "samples undecided by float32",
     np.float64: "samples undecided by float64",
@@ -104,8 +105,8 @@ def score_margin(
 class Tiles(InMemory):
     """The engine of this module (see there).
 
-    Memory beyond X: that of `InMemory`, 8 bytes per undecided sample while labels are
-    found, and 12 bytes per center and feature.
+    Memory beyond X: that of `InMemory`, 8 bytes per sample (a queue, touched as far as
+    samples are undecided), and 12 bytes per center and feature.
 
     Counts the samples that were labelled, and those of them that float32 and float64
     scores left undecided.
@@ -117,19 +118,27 @@ class Tiles(InMemory):
         # margins, small.
         some = self.X[:: max(1, self.n_samples // 1024)]
         self.shift = some.mean(axis=0, dtype=np.float64)
+        self.queue = np.empty(self.n_samples, np.int64)
 
-    def find(self, centers: Array, labels: Array) -> None:
+    def find(self, centers: Array, labels: Array, keep: bool) -> None:
         n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 48))
-        queue = np.empty(self.n_samples, np.int64)  # touched as far as it is written
-        self.find_queued(n_chunks, queue, NONE, centers, labels)
+        self.find_queued(n_chunks, self.queue, NONE, centers, labels)
         self.counts["samples labelled"] += self.n_samples
 
     def find_queued(
-        self, n_chunks: int, queue: Array, left: Array, centers: Array, labels: Array
+        self,
+        n_chunks: int,
+        queue: Array,
+        left: Array,
+        centers: Array,
+        labels: Array,
+        keys: Array = NO_KEYS,
+        room: Array = NO_ROOM,
     ) -> None:
         """Write the labels of left[chunk] samples from each chunk's place in the queue.
 
-        With `left` empty, of all samples.
+        With `left` empty, of all samples. `keys` and `room` are explained in
+        `engines.skips`.
         """
         rows = block_rows(self.n_features)
         for dtype in (np.float32, np.float64):
@@ -148,6 +157,8 @@ class Tiles(InMemory):
                 margin,
                 rows,
                 labels,
+                keys,
+                room,
             )
             left = np.array(undecided)
             self.counts[UNDECIDED[dtype]] += int(left.sum())

@@ -240,7 +240,7 @@ def label_by_prefix(
 
     known[i] are the score of the hint, and the limit to what can win (where not
     infinite), for samples whose hint has not moved; scores (n_samples, 2) gets them for
-    the labels.
+    the labels, if it is not empty.
 
     Samples with more than `most` candidates after the first sieve are not labelled but
     left in the queue. Returns their number, how many pairs passed the first sieve, how
@@ -293,7 +293,8 @@ def label_by_prefix(
         for r in range(some.size):
             i = some[r]
             if n_found[r] > most:
-                scores[i, 1] = math.inf
+                if scores.size:
+                    scores[i, 1] = math.inf
                 queue[end] = i
                 end += 1
                 continue
@@ -324,5 +325,6 @@ def label_by_prefix(
             labels[i] = near[place]
             if place > 0 or by_distance:
                 limit = rounded_up(np.float64(near_scores[place]) + slack)
-            scores[i, 0], scores[i, 1] = near_scores[place], limit
+            if scores.size:
+                scores[i, 0], scores[i, 1] = near_scores[place], limit
     return end - first, n_passed, n_full, n_exact

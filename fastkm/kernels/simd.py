@@ -501,6 +501,54 @@ def _load_code(whole_vectors):
     return generate
 
 
+TERMS = VECTOR_BYTES // 8  # columns that `add_terms` takes at once
+
+
+@intrinsic
+def add_terms(typingctx, X, i, f, weight, totals, at, plane):
+    """Add weight * X[i, f:f + TERMS] to exact sums.
+
+    High parts are totals.flat[at:], low parts and slacks one and two planes further on:
+    `exact.add_term` in lanes, the same operations, so the same bits.
+    """
+    word = types.int64
+    signature = types.none(X, word, word, types.float64, totals, word, word)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        X, i, f, weight, totals, at, plane = arguments
+        emit = _Emitter(builder, types.float64)
+        source = _Emitter(builder, kinds[0].dtype)
+        samples = cgutils.create_struct_proxy(kinds[0])(context, builder, X)
+        n_features = builder.extract_value(samples.shape, 1)
+        start = builder.add(builder.mul(i, n_features), f)
+        kind = ir.VectorType(source.element, emit.width)
+        values = emit.load(emit.pointer(samples.data, start), kind)
+        if source.element != emit.element:
+            values = builder.fpext(values, emit.vector)
+        term = builder.fmul(emit.splat(weight), values)
+
+        def two_sum(a, b):
+            total = builder.fadd(a, b)
+            b_part = builder.fsub(total, a)
+            a_part = builder.fsub(total, b_part)
+            return total, builder.fadd(builder.fsub(a, a_part), builder.fsub(b, b_part))
+
+        places = [emit.pointer(_data(context, builder, kinds[4], totals), at)]
+        for _ in range(2):
+            places.append(emit.pointer(places[-1], plane))
+        high, error = two_sum(emit.load(places[0]), term)
+        low, lost = two_sum(emit.load(places[1]), error)
+        negative = emit.less(lost, ir.Constant(emit.vector, None))
+        size = builder.select(negative, builder.fneg(lost), lost)
+        slack = builder.fadd(emit.load(places[2]), size)
+        for value, place in zip((high, low, slack), places, strict=True):
+            emit.store(value, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @intrinsic
 def prefetch_row(typingctx, X, i):
     """Ask for the first cache line of X[i]."""

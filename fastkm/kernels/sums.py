@@ -8,7 +8,7 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
-from fastkm.kernels.simd import prefetch_row
+from fastkm.kernels.simd import TERMS, add_terms, prefetch_row
 
 CHANGED_BLOCK = 512
 
@@ -17,7 +17,12 @@ CHANGED_BLOCK = 512
 def add_sample(X, i, weight, totals, part, j, first, last):
     """Add columns first .. last of (weight * sample i, weight) to sums of cluster j."""
     n_features = X.shape[1]
-    for f in range(first, last):
+    plane = totals.shape[2] * totals.shape[3]
+    start = 3 * part * plane + j * totals.shape[3]
+    whole = first + max(min(last, n_features) - first, 0) // TERMS * TERMS
+    for f in range(first, whole, TERMS):
+        add_terms(X, i, f, weight, totals, start + f, plane)
+    for f in range(whole, last):
         term = weight * X[i, f] if f < n_features else weight
         high, error = two_sum(totals[part, HIGH, j, f], term)
         low, lost = two_sum(totals[part, LOW, j, f], error)

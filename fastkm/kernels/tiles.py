@@ -156,13 +156,30 @@ def partial_size(n_features, itemsize):
     return groups_per_chunk(DEPTH, itemsize) * GROUP * LANES_32
 
 
+@inlined
+def lead_of(best, second, norm, error, n_features):
+    """Lower bound on how much nearer the best center is than any other.
+
+    From scores, the sample's norm and the margin of `certify`; `engines.skips` proves
+    it. Not a number where there is no second.
+    """
+    reach = math.sqrt(max(norm * norm + 2 * second + error, 0.0))
+    lead = (second - best - error) / reach
+    rounding = (n_features + 8) * 2.0**-50 * reach + math.sqrt(n_features * 2.0**-1070)
+    return lead * (1 - 2.0**-40) - rounding if reach < 1e150 else -math.inf
+
+
 @serial
-def certify(rows, squares, best, second, index, margin, decided, labels, undecided):
+def certify(
+    rows, squares, best, second, index, margin, n_features, decided, labels, keys, room,
+    undecided,
+):  # fmt: skip
     """Write the labels that the scores decide; list the other rows in `undecided`.
 
     margin = (m0, m1, m2, floor, stretch): a sample of norm N is decided when its
     second best score is more than m0 + m1 N + m2 N^2 above the best, where
-    N = floor + stretch |packed sample| (`engines.tiles.score_margin`).
+    N = floor + stretch |packed sample| (`engines.tiles.score_margin`). Its key is
+    `lead_of` plus the room of its label, rounded down; there may be no keys.
     Returns how many are undecided.
     """
     m0, m1, m2, floor, stretch = margin
@@ -173,7 +190,16 @@ def certify(rows, squares, best, second, index, margin, decided, labels, undecid
     n_undecided = 0
     for r in range(rows.size):
         if decided[r]:
-            labels[rows[r]] = np.int32(index[r])
+            label = np.int32(index[r])
+            labels[rows[r]] = label
+            if keys.size:
+                norm = floor + stretch * math.sqrt(np.float64(squares[r]))
+                error = m0 + norm * (m1 + norm * m2)
+                lead = lead_of(
+                    np.float64(best[r]), np.float64(second[r]), norm, error, n_features
+                )
+                key = lead + room[label]
+                keys[rows[r]] = np.float32(key - abs(key) * 2.0**-22)
         else:
             undecided[n_undecided] = rows[r]
             n_undecided += 1
@@ -191,8 +217,9 @@ def take_rows(queue, left, start, stop, rows):
 
 @parallel
 def label_by_scores(
-    chunk, n_chunks, X, queue, left, shift, centers, norms, margin, block_rows, labels
-):
+    chunk, n_chunks, X, queue, left, shift, centers, norms, margin, block_rows, labels,
+    keys, room,
+):  # fmt: skip
     """Write the labels that scores decide; list the other samples.
 
     A chunk decides its share of the samples, or what an earlier call has left of it:
@@ -217,8 +244,9 @@ def label_by_scores(
         load_block(X, some, shift, block, squares)
         scan(block, some.size, n_features, centers, norms, partial, best, second, index)
         end += certify(
-            some, squares, best, second, index, margin, decided, labels, queue[end:]
-        )
+            some, squares, best, second, index, margin, n_features, decided, labels,
+            keys, room, queue[end:],
+        )  # fmt: skip
     return end - first
 
 
