@@ -28,7 +28,7 @@ from fastkm.kernels.simd import DOT_STEP, GROUP, dot_depth
 UNKNOWN = np.empty((0, 2), np.float32)
 WIDEST = 96  # coordinates of the second sieve, about
 LEADS = (8, 12, 16, 20, 24, 32, 48, 64)  # coordinates of the first sieve
-BASIS_ROWS, PILOT_ROWS = 2048, 128
+BASIS_ROWS, PILOT_ROWS = 1024, 128
 MOST_CANDIDATES = 0.125  # of the centers: a sample with more is left to the tiles
 
 # Costs in multiply-adds of a tile (0.02 ns of one thread of a Zen 3): of bookkeeping
@@ -60,11 +60,17 @@ def leading_directions(rows: Array, n_coordinates: int) -> Array:
     """
     rng = np.random.default_rng(0)
     directions = rng.standard_normal((rows.shape[1], n_coordinates))
-    for _ in range(3):
+    for _ in range(2):
         directions = np.linalg.qr(rows.T @ (rows @ directions))[0]
     reduced = rows @ directions
     _, rotation = np.linalg.eigh(reduced.T @ reduced)
     return directions @ rotation[:, ::-1]
+
+
+def rests(coordinates: Array, leads: Array) -> Array:
+    """Norms of what lies beyond the first leads[l] coordinates."""
+    squares = coordinates[:, ::-1].astype(np.float64) ** 2
+    return np.sqrt(np.cumsum(squares, axis=1)[:, ::-1][:, leads])
 
 
 def make_basis(rows: Array, n_coordinates: int) -> Basis:
@@ -141,8 +147,11 @@ class Prefix(Tiles):
 
     def _some_rows(self, n_rows: int) -> Array:
         """Some samples, shifted, in float64."""
-        step = max(1, self.n_samples // n_rows)
-        return self.X[::step][:n_rows] - self.shift
+        return self._every(n_rows) - self.shift
+
+    def _every(self, n_rows: int) -> Array:
+        """Samples at equal distances, n_rows of them or all."""
+        return self.X[:: max(1, self.n_samples // n_rows)][:n_rows]
 
     def _no_centers(self, n_clusters: int) -> Centers:
         return Centers(
@@ -277,33 +286,32 @@ class Prefix(Tiles):
         return np.ascontiguousarray(packed).ravel(), norms
 
     def _choose_lead(self) -> None:
-        """Choose the first sieve by what some samples would let pass.
-
-        The counts only decide what is computed, not the result: float32 will do.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            costs = self._costs()
-        self._use_lead(min(costs, key=lambda n_lead: costs[n_lead]))
-
-    def _costs(self) -> dict[int, float]:
-        """What a pair would cost with every first sieve, and with none."""
-        _, center_rows, norms, c = self._seen
-        step = max(1, self.n_samples // PILOT_ROWS)
-        x = self._project(self.X[::step][:PILOT_ROWS])
-        rows = self._some_rows(PILOT_ROWS).astype(np.float32)
-        best = norms - rows @ center_rows[:, : self.n_features].T
-        best = best.min(axis=1, keepdims=True)
-        full = float(np.mean(norms - x @ c.T <= best)) * self.n_features
-        costs = {0: 0.9 * (self.n_features + PER_PAIR)}
-        for n_lead in LEADS:
-            if n_lead >= self.width:
-                break
-            rests = [np.linalg.norm(some[:, n_lead:], axis=1) for some in (x, c)]
-            scores = norms - x[:, :n_lead] @ c[:, :n_lead].T - np.outer(*rests)
-            passed = float(np.mean(scores <= best))
-            tile = n_lead + 1 + PER_PAIR
-            costs[n_lead] = tile + passed * PER_PASSED + full * PER_FEATURE
-        return costs
+        """Choose the first sieve by what some samples would let pass."""
+        _, center_rows, norms, center_coordinates = self._seen
+        some = np.zeros((min(PILOT_ROWS, self.n_samples), self.row_width), np.float32)
+        some[:, : self.n_features] = self._some_rows(PILOT_ROWS)
+        coordinates = self._project(self._every(PILOT_ROWS))
+        leads = np.array([n_lead for n_lead in LEADS if n_lead < self.width])
+        n_chunks = self.n_chunks(0.1 * len(some) * center_rows.size)
+        passed = np.zeros((n_chunks, len(leads) + 1), np.int64)
+        prefix.count_passed(
+            n_chunks,
+            some,
+            coordinates,
+            rests(coordinates, leads),
+            center_rows.ravel(),
+            norms,
+            center_coordinates.ravel(),
+            rests(center_coordinates, leads),
+            leads,
+            passed,
+        )
+        shares = passed.sum(axis=0) / (len(some) * len(norms))
+        costs = leads + 1 + PER_PAIR + shares[:-1] * PER_PASSED
+        costs += shares[-1] * PER_FEATURE * self.n_features
+        best = int(costs.argmin())
+        pays = costs[best] < 0.9 * (self.n_features + PER_PAIR)
+        self._use_lead(int(leads[best]) if pays else 0)
 
     def _use_lead(self, n_lead: int) -> None:
         if n_lead and not len(self.coordinates):

@@ -96,6 +96,44 @@ def shorten(chunk, n_chunks, coordinates, n_lead, error, lead):
 
 
 @parallel
+def count_passed(
+    chunk, n_chunks, rows, coordinates, rests, center_rows, norms, center_coordinates,
+    center_rests, leads, passed,
+):  # fmt: skip
+    """Pairs that a first sieve of leads[l] coordinates lets pass, for each l, of all.
+
+    And those that all coordinates let pass, last; passed (n_chunks, n_leads + 1).
+    Against the best full score; rests (n, n_leads) are the norms beyond a sieve.
+    """
+    row_width = center_rows.size // norms.size
+    width = center_coordinates.size // norms.size
+    first, last = chunk_bounds(chunk, n_chunks, coordinates.shape[0])
+    flat_rows, flat_coordinates = rows.ravel(), coordinates.ravel()
+    for r in range(first, last):
+        best = np.float32(math.inf)
+        for j in range(norms.size):
+            product = dot(
+                flat_rows, r * row_width, center_rows, j * row_width, row_width
+            )
+            best = min(best, norms[j] - product)
+        for j in range(norms.size):
+            score, f, n = np.float64(norms[j]), 0, 0
+            while n < leads.size:
+                while f < leads[n]:
+                    score -= coordinates[r, f] * center_coordinates[j * width + f]
+                    f += 1
+                if score - rests[r, n] * center_rests[j, n] > best:
+                    break
+                passed[chunk, n] += 1
+                n += 1
+            if n == leads.size:
+                product = dot(
+                    flat_coordinates, r * width, center_coordinates, j * width, width
+                )
+                passed[chunk, n] += norms[j] - product <= best
+
+
+@parallel
 def split(chunk, n_chunks, labels, moved, with_moved, others):
     """List the samples whose center moved, and the others.
 
