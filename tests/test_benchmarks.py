@@ -1,0 +1,102 @@
+"""The benchmarks run: every suite once, with its cheapest parameters, in this process.
+
+How asv finds and calls them: asv's documentation, "Benchmark types and attributes".
+"""
+
+import importlib
+import json
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import benchmarks
+from benchmarks import data, memory, side_by_side, tiles
+from fastkm.datasets import make_blobs_and_tail
+
+BENCHMARK = re.compile(r"(time|timeraw|mem|peakmem|track)_.+")
+MODULES = [
+    importlib.import_module(f"benchmarks.{info.name}")
+    for info in pkgutil.iter_modules(benchmarks.__path__)
+]
+
+
+def suites():
+    """Classes that asv finds, each in the module that defines it."""
+    for module in MODULES:
+        for name, value in vars(module).items():
+            if not name.startswith("_") and isinstance(value, type):
+                methods = [m for m in dir(value) if BENCHMARK.match(m)]
+                if methods:
+                    yield pytest.param(value, methods, id=value.__module__ + "." + name)
+
+
+def first_parameters(suite):
+    """Cheapest parameters: lists are ordered by cost."""
+    params = getattr(suite, "params", ())
+    if not params:
+        return []
+    return [p[0] for p in params] if isinstance(params[0], list) else [params[0]]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Cases of some hundred samples."""
+    for name, case in data.CASES.items():
+        make = lambda: make_blobs_and_tail(700, random_state=0)  # noqa: E731
+        monkeypatch.setitem(data.CASES, name, case._replace(make=make, n_clusters=6))
+    monkeypatch.delenv("FASTKM_MNIST", raising=False)  # 4000 clusters take a minute
+    monkeypatch.setattr(tiles, "WORK", 1e7)
+    monkeypatch.setattr(memory, "NUMBERS", 1_000_000)
+    data.work.cache_clear()
+    yield
+    data.work.cache_clear()
+
+
+@pytest.mark.parametrize(("suite", "methods"), list(suites()))
+def test_suite_runs(suite, methods):
+    assert suite.timeout > 0, "asv's minute is too short for some machine"
+    arguments = first_parameters(suite)
+    assert len(getattr(suite, "param_names", ())) == len(arguments)
+    one = suite()
+    if hasattr(one, "setup_cache"):
+        cache = one.setup_cache()
+        arguments = arguments if cache is None else [cache, *arguments]
+    for method in methods:
+        if hasattr(one, "setup"):
+            one.setup(*arguments)
+        result = getattr(one, method)(*arguments)
+        if method.startswith("track_"):
+            assert isinstance(float(result), float)
+            unit = getattr(getattr(one, method), "unit", getattr(one, "unit", None))
+            assert unit, "the graph's axis would say: unit"
+        if hasattr(one, "teardown"):
+            one.teardown(*arguments)
+
+
+def test_helpers_do_not_look_like_benchmarks():
+    for module in MODULES:
+        assert not [name for name in vars(module) if BENCHMARK.match(name)], module
+
+
+def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
+    runs = {name: side_by_side.peers.find(name) for name in ("fastkm", "scikit-learn")}
+    monkeypatch.setattr(side_by_side.peers, "installed", lambda: runs)
+    side_by_side.main(["plane", "-n", "1", "-o", str(tmp_path)])
+    found = json.loads((tmp_path / "side_by_side.json").read_text())
+    assert list(found["results"][0]["best_ms"]) == list(runs)
+    text = (tmp_path / "side_by_side.md").read_text()
+    assert found["processor"] in text
+    assert "700 x 2 float64, k=6" in text
+    assert (tmp_path / "side_by_side.png").stat().st_size > 10_000
+    assert text in capsys.readouterr().out
+
+
+def test_side_by_side_marks_what_is_approximate():
+    assert side_by_side.mark("superkmeans") == "superkmeans ~"
+    assert side_by_side.mark("fastkm") == "fastkm"
