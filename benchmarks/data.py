@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import validation
+from fastkm import engines, validation
 from fastkm.datasets import load_mnist, make_blobs_and_tail, make_diagonal
 
 Array = NDArray[Any]
@@ -36,6 +37,19 @@ class Work(NamedTuple):
     X: Array
     centers: Array
     n_iter: int
+
+
+class Timed:
+    """What asv is told of work that `setup` has done once: one process, no warming.
+
+    Every sample is one call. asv sets up again before each, so setups keep what they
+    make (`functools.lru_cache`); each process has one set of parameters.
+    """
+
+    timeout = 900
+    rounds = 1
+    repeat = (2, 10, 5.0)  # least and most samples, seconds
+    warmup_time = 0
 
 
 def mixture(n: int, d: int, n_blobs: int, spread: float, dtype: str) -> Array:
@@ -85,7 +99,7 @@ def initial_centers(X: Array, n_clusters: int, start: int = 0) -> Array:
     return X[np.sort(chosen)].copy()
 
 
-@functools.lru_cache(maxsize=1)  # asv sets up again before every sample that it times
+@functools.lru_cache(maxsize=1)
 def work(name: str) -> Work:
     """Make a case."""
     case = CASES[name]
@@ -97,3 +111,19 @@ def work(name: str) -> Work:
 def curve_samples(curve: str, n_samples: int) -> Array:
     """Make the samples of a point of a curve."""
     return CURVES[curve](n_samples, random_state=0)
+
+
+def elapsed(call: Callable[..., Any], *arguments: Any) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - start
+
+
+def make_engine(name: str, X: Array, n_clusters: int) -> Any:
+    """Give an engine that holds the samples and expects a long fit."""
+    try:
+        choice = engines.choose(X, None, n_clusters, N_THREADS, name, n_steps=300)
+    except ValueError as error:
+        raise NotImplementedError(f"not for these samples: {error}") from None
+    return choice.engine

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
 
 import numpy as np
 
 from benchmarks import data, limits
-from benchmarks.data import CASES, N_THREADS
-from fastkm import engines, lloyd
+from benchmarks.data import CASES, N_THREADS, Timed
+from fastkm import lloyd
 from fastkm.engines import ENGINES, Lanes
 from fastkm.kernels import sums
 from fastkm.seeding import Chosen
 
 N_OTHERS = 4  # centers or candidates of a kernel that takes some at once
-MOST_STEPS = 300  # Lloyd steps that an engine is told to expect
-
-
-def make_engine(name, X, n_clusters):
-    """Give an engine that holds the samples."""
-    try:
-        choice = engines.choose(X, None, n_clusters, N_THREADS, name, MOST_STEPS)
-    except ValueError as error:
-        raise NotImplementedError(f"not for these samples: {error}") from None
-    return choice.engine
 
 
 def least_seconds(call, n_runs=5):
-    """Least seconds of a call that has been called once."""
-    call()
-    seconds = []
-    for _ in range(n_runs):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    """Least seconds of a call that was called before."""
+    return min(data.elapsed(call) for _ in range(n_runs))
 
 
 @functools.lru_cache(maxsize=1)
@@ -46,21 +29,17 @@ def _stepper(case, name):
     So every step finds the labels and brings the sums of the step before up to date.
     """
     X, centers, _ = data.work(case)
-    engine = make_engine(name, X, len(centers))
+    engine = data.make_engine(name, X, len(centers))
     two = [lloyd.lloyd(engine, centers, max_iter=n, threshold=0.0) for n in (3, 4)]
     turn = itertools.cycle([run.centers for run in two])
     return engine, lambda: engine.step(next(turn))
 
 
-class Engines:
+class Engines(Timed):
     """A Lloyd step of every engine on every case."""
 
     params = (list(CASES), list(ENGINES))
     param_names = ("case", "engine")
-    timeout = 900
-    rounds = 1
-    repeat = (2, 10, 10.0)
-    warmup_time = 0
 
     def setup(self, case, engine):
         self.engine, self.step = _stepper(case, engine)
@@ -78,7 +57,7 @@ class Engines:
     track_share_of_limit.unit = "% (over 100: pairs were skipped)"
 
 
-class Passes:
+class Passes(Timed):
     """The kernels that pass over the samples once, and the memory's limit."""
 
     names = (
@@ -91,10 +70,6 @@ class Passes:
     )
     params = (list(CASES), list(names))
     param_names = ("case", "kernel")
-    timeout = 300
-    rounds = 1
-    repeat = (3, 10, 5.0)
-    warmup_time = 0
 
     def setup(self, case, kernel):
         self.call, self.n_bytes = _passes(case)[kernel]

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.kernels import make_engine
+from benchmarks.data import make_engine
 from fastkm.engines import ENGINES
 
 N_CLUSTERS = 6
@@ -59,6 +59,9 @@ class Peak:
         _fit(engine, self.X)
         return (_peak_bytes() - before) / len(self.X)
 
+    peakmem_samples.pretty_name = "Peak memory of the samples alone"
+    peakmem_fit.pretty_name = "Peak memory of a fit"
+    track_bytes_per_sample.pretty_name = "Memory of a fit per sample"
     track_bytes_per_sample.unit = "bytes beyond the samples"
 
 

@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import data
-from benchmarks.data import CASES, N_THREADS
+from benchmarks.data import CASES, N_THREADS, Timed
 
 Array = NDArray[Any]
 Run = Callable[[Array, Array, int], Array]
@@ -152,17 +151,10 @@ def race(runs: dict[str, Run], work: data.Work, n_rounds: int) -> dict[str, list
         run(X, centers, 2)
     for _ in range(n_rounds):
         for name, run in runs.items():
-            one = elapsed(run, X, centers, 1)
-            more = elapsed(run, X, centers, 1 + n_iter)
+            one = data.elapsed(run, X, centers, 1)
+            more = data.elapsed(run, X, centers, 1 + n_iter)
             seconds[name].append((more - one) / n_iter)
     return seconds
-
-
-def elapsed(run: Run, X: Array, centers: Array, n_iter: int) -> float:
-    """Seconds of one run."""
-    start = time.perf_counter()
-    run(X, centers, n_iter)
-    return time.perf_counter() - start
 
 
 @functools.lru_cache(maxsize=1)
@@ -173,15 +165,11 @@ def _warmed(name: str, case: str) -> Run:
     return run
 
 
-class Iterations:
+class Iterations(Timed):
     """A case's iterations by everyone, final labels included."""
 
     params = (list(CASES), list(PEERS))
     param_names = ("case", "peer")
-    timeout = 900
-    rounds = 1
-    repeat = (2, 5, 20.0)
-    warmup_time = 0
 
     def setup(self, case, peer):
         self.run = _warmed(peer, case)

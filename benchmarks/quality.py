@@ -75,6 +75,9 @@ class Classifier:
     def track_accuracy(self, figures, digits, init):
         return figures[digits, init]["accuracy"]
 
+    track_inertia.pretty_name = "Inertia of digits"
+    track_iterations.pretty_name = "Iterations on digits"
+    track_accuracy.pretty_name = "Accuracy on digits"
     track_inertia.unit = "squared distance"
     track_iterations.unit = "iterations"
     track_accuracy.unit = "% of the test digits"

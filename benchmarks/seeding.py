@@ -8,7 +8,7 @@ import importlib
 import numpy as np
 
 from benchmarks import data, peers
-from benchmarks.data import CASES, N_THREADS
+from benchmarks.data import CASES, N_THREADS, Timed
 from fastkm.engines import Lanes
 from fastkm.seeding import CHOOSERS, initial_centers
 
@@ -43,15 +43,11 @@ def _compiled(case, init):
     return CALLS[init]
 
 
-class Choice:
+class Choice(Timed):
     """Choosing a case's initial centers, at most 100 of them."""
 
     params = (list(CASES), list(CALLS))
     param_names = ("case", "init")
-    timeout = 900
-    rounds = 1
-    repeat = (1, 5, 10.0)
-    warmup_time = 0
 
     def setup(self, case, init):
         self.call = _compiled(case, init)

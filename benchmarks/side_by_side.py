@@ -50,7 +50,7 @@ def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict[str, A
 def describe(result: dict[str, Any]) -> str:
     """Name and shape of a case."""
     n, d = result["shape"]
-    return f"{result['case']}: {n} x {d} {result['dtype']}, k={result['n_clusters']}"
+    return f"{result['case']}: {n:,} x {d} {result['dtype']}, k={result['n_clusters']}"
 
 
 def digits(milliseconds: float) -> str:

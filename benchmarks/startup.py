@@ -64,6 +64,9 @@ class Import:
     def timeraw_numba_only(self):
         return "import numba"
 
+    timeraw_fastkm.pretty_name = "import fastkm"
+    timeraw_numba_only.pretty_name = "import numba"
+
 
 class FirstFit:
     """First fit of 2000 samples in a new process, without the imports."""
@@ -82,6 +85,8 @@ class FirstFit:
 
     def track_first_fit(self, cache, shape):
         return _run(SHAPES[shape], self.cache)[0][2]
+
+    track_first_fit.pretty_name = "First fit of a process"
 
     def teardown(self, cache, shape):
         self.folder.cleanup()

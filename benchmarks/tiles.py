@@ -120,9 +120,7 @@ def _ratio_to_exact(X: Any, centers: Any) -> float:
     for engine in (Tiles(X, None, N_THREADS), Lanes(X, None, N_THREADS)):
         labels = np.empty(len(X), np.int32)
         engine.find(centers, labels)
-        start = time.perf_counter()
-        engine.find(centers, labels)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(data.elapsed(engine.find, centers, labels))
     return seconds[0] / seconds[1]
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import benchmarks
-from benchmarks import data, memory, side_by_side, tiles
+from benchmarks import data, limits, memory, side_by_side, tiles
 from fastkm.datasets import make_blobs_and_tail
 
 BENCHMARK = re.compile(r"(time|timeraw|mem|peakmem|track)_.+")
@@ -46,10 +46,15 @@ def first_parameters(suite):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """Cases of some hundred samples."""
+    """Cases and curves of few samples, limits that are not measured."""
     for name, case in data.CASES.items():
         make = lambda: make_blobs_and_tail(700, random_state=0)  # noqa: E731
         monkeypatch.setitem(data.CASES, name, case._replace(make=make, n_clusters=6))
+    for key, n_samples in list(data.SIZES.items()):
+        if n_samples > 200_000:
+            monkeypatch.delitem(data.SIZES, key)
+    monkeypatch.setattr(limits, "flops", lambda dtype, n_threads: 1e11)
+    monkeypatch.setattr(limits, "bytes_read", lambda n_threads: 1e10)
     monkeypatch.delenv("FASTKM_MNIST", raising=False)  # 4000 clusters take a minute
     monkeypatch.setattr(tiles, "WORK", 1e7)
     monkeypatch.setattr(memory, "NUMBERS", 1_000_000)
@@ -82,6 +87,14 @@ def test_suite_runs(suite, methods):
 def test_helpers_do_not_look_like_benchmarks():
     for module in MODULES:
         assert not [name for name in vars(module) if BENCHMARK.match(name)], module
+
+
+def test_limits_are_of_a_computer(monkeypatch):
+    monkeypatch.undo()
+    assert 1e8 < limits.flops("float32", 1) < 1e13
+    assert 1e8 < limits.bytes_read(1) < 1e13
+    # The pairs of this iteration take longer than reading its samples.
+    assert limits.iteration(10**6, 100, 1000, "float32", 1) > 2e11 / 1e13
 
 
 def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
