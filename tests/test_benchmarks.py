@@ -3,11 +3,17 @@
 How asv finds and calls them: asv's documentation, "Benchmark types and attributes".
 """
 
+import functools
+import http.server
 import importlib
 import json
+import os
 import pkgutil
 import re
+import shutil
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -113,3 +119,81 @@ def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
 def test_side_by_side_marks_what_is_approximate():
     assert side_by_side.mark("superkmeans") == "superkmeans ~"
     assert side_by_side.mark("fastkm") == "fastkm"
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUICK = r"scaling\.Samples.*(fastkm|scikit-learn|reference).*(2\.3|2\.76|3\.21)\)"
+
+
+def asv(clone, *arguments):
+    """Run asv in a clone, on the clone's fastkm."""
+    subprocess.run(
+        [sys.executable, "-m", "asv", *arguments],
+        cwd=clone,
+        env=os.environ | {"HOME": str(clone), "PYTHONPATH": str(clone)},
+        check=True,
+    )
+
+
+@pytest.fixture
+def dashboard(tmp_path):
+    """Address of the dashboard of a quick run in a clone of this repository."""
+    pytest.importorskip("asv")
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git repository to clone")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    subprocess.run(["git", "branch", "-f", "main"], cwd=clone, check=False)
+    commit = ["--set-commit-hash", "HEAD"]
+    asv(clone, "machine", "--yes")
+    asv(clone, "run", "--quick", "--python=same", *commit, "--bench", QUICK)
+    asv(clone, "publish")
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=clone / ".asv" / "html"
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def browse(url, profile):
+    """HTML of a page when its scripts have run; fails if they complain."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("no Chromium")
+    quiet = "gpu quic background-networking component-update sync".split()
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--no-first-run",
+        *(f"--disable-{what}" for what in quiet),
+        f"--user-data-dir={profile}",
+        "--enable-logging=stderr",
+        "--window-size=1300,2600",  # graphs are drawn when they come into view
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+    ]
+    done = subprocess.run(
+        [browser, *options, url], capture_output=True, text=True, timeout=120
+    )
+    if "dependencies of airspeed velocity failed to load" in done.stdout:
+        pytest.skip("the dashboard's scripts come from the internet")
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert complaints == []
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_dashboard_in_a_browser(dashboard, tmp_path):
+    grid = browse(dashboard, tmp_path / "profile")
+    assert grid.count('class="btn benchmark-container"') >= 20
+    assert "10 iterations against samples" in grid
+    assert "<canvas" in grid
+    for curve in data.CURVES:
+        axes = f"x-axis=log10_n&y-axis-scale=log&p-curve='{curve}'"
+        url = f"{dashboard}#scaling.Samples.time_iterations?{axes}"
+        page = browse(url, tmp_path / "profile")
+        legend = re.findall(r'class="legendLabel">([^<]*)', page)
+        for program in ("fastkm", "scikit-learn", "reference"):
+            assert f"commit-last; curve-{curve}; program-{program}" in legend
