@@ -11,6 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
 SCRIPT = """
 import time
 start = time.perf_counter()
