@@ -130,7 +130,7 @@ def asv(clone, *arguments):
     subprocess.run(
         [sys.executable, "-m", "asv", *arguments],
         cwd=clone,
-        env=os.environ | {"HOME": str(clone), "PYTHONPATH": str(clone)},
+        env=os.environ | {"HOME": str(clone), "ASV_PYTHONPATH": str(clone)},
         check=True,
     )
 
