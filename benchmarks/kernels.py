@@ -92,7 +92,7 @@ def _passes(case):
     """For each kernel its call, and the bytes that it reads or writes."""
     X, centers, _ = data.work(case)
     samples = Lanes(X, None, N_THREADS)
-    labels, distances = samples.assign(centers)
+    labels, distances = data.make_engine("auto", X, len(centers)).assign(centers)
     chosen = Chosen(samples, 0)
     n_chunks = samples.n_chunks(1.0 * X.size)
     some = np.arange(1, 1 + N_OTHERS)
