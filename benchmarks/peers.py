@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import statistics
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -139,22 +140,37 @@ def version(name: str) -> str:
         return "of this checkout"
 
 
-def race(runs: dict[str, Run], work: data.Work, n_rounds: int) -> dict[str, list]:
-    """Seconds per iteration of each, in rounds in which they take turns.
+class Pace(NamedTuple):
+    """Seconds per iteration."""
+
+    best: float
+    median: float
+
+
+def race(runs: dict[str, Run], work: data.Work, n_rounds: int) -> dict[str, Pace]:
+    """Time everyone, in rounds in which they take turns.
 
     The difference of fits of 1 and of 1 + n_iter iterations from the same initial
-    centers: copies of the samples, final labels and the like drop out.
+    centers: copies of the samples, final labels and the like drop out. The least (the
+    median) of the long fits less that of the short ones: the least of the rounds'
+    differences would be that of the most disturbed short fit, and was once negative.
     """
     X, centers, n_iter = work
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for run in runs.values():  # compile, start threads
         run(X, centers, 2)
     for _ in range(n_rounds):
         for name, run in runs.items():
-            one = data.elapsed(run, X, centers, 1)
-            more = data.elapsed(run, X, centers, 1 + n_iter)
-            seconds[name].append((more - one) / n_iter)
-    return seconds
+            short = data.elapsed(run, X, centers, 1)
+            times[name].append((short, data.elapsed(run, X, centers, 1 + n_iter)))
+    paces = {}
+    for name, rounds in times.items():
+        short, long = zip(*rounds, strict=True)
+        paces[name] = Pace(
+            (min(long) - min(short)) / n_iter,
+            (statistics.median(long) - statistics.median(short)) / n_iter,
+        )
+    return paces
 
 
 @functools.lru_cache(maxsize=1)
@@ -194,9 +210,7 @@ class Ratio:
         self.work = data.work(case)
 
     def track_ratio(self, case, peer):
-        best = {
-            name: min(values) for name, values in race(self.runs, self.work, 2).items()
-        }
-        return best[peer] / best["fastkm"]
+        paces = race(self.runs, self.work, 3)
+        return paces[peer].best / paces["fastkm"].best
 
     track_ratio.pretty_name = "Seconds per iteration of a peer / fastkm's"

@@ -1,8 +1,8 @@
 """All peers on the same work, in turn: python benchmarks/side_by_side.py [CASE ...].
 
-Times fits of 1 and of 1 + n_iter iterations from the same initial centers and reports
-their difference per iteration: best and median of several rounds, in which the peers
-take turns. Writes side_by_side.md, .json and .png into the folder given with -o.
+Times fits of 1 and of 1 + n_iter iterations from the same initial centers, in rounds in
+which the peers take turns, and reports the difference of the bests (of the medians) per
+iteration. Writes side_by_side.md, .json and .png into the folder given with -o.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import datetime
 import json
 import math
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,10 @@ def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict[str, A
     """Milliseconds per iteration of every peer on one case, and the machine's limit."""
     work = data.work(name)
     (n, d), k = work.X.shape, len(work.centers)
-    seconds = peers.race(runs, work, n_rounds)
+    paces = peers.race(runs, work, n_rounds)
     limit = limits.iteration(n, d, k, str(work.X.dtype), N_THREADS)
-    best = {peer: 1e3 * min(values) for peer, values in seconds.items()}
-    median = {peer: 1e3 * statistics.median(v) for peer, v in seconds.items()}
+    best = {peer: 1e3 * pace.best for peer, pace in paces.items()}
+    median = {peer: 1e3 * pace.median for peer, pace in paces.items()}
     return {
         "case": name,
         "shape": [n, d],
