@@ -1,17 +1,26 @@
-"""Seeded data for the benchmarks."""
+"""What the benchmarks work on: seeded samples, and the work that is done on them.
+
+Parameters of suites are ordered from cheap to dear: the tests run the first.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastkm import engines, validation
 from fastkm.datasets import load_mnist, make_blobs_and_tail, make_diagonal
 
 Array = NDArray[Any]
+
+N_THREADS = validation.check_n_threads(None)  # as many as fastkm takes by itself
 
 
 class Case(NamedTuple):
@@ -20,6 +29,27 @@ class Case(NamedTuple):
     make: Callable[[], Array]
     n_clusters: int
     n_iter: int
+
+
+class Work(NamedTuple):
+    """A case, made: samples, initial centers, iterations."""
+
+    X: Array
+    centers: Array
+    n_iter: int
+
+
+class Timed:
+    """What asv is told of work that `setup` has done once: one process, no warming.
+
+    Every sample is one call. asv sets up again before each, so setups keep what they
+    make (`functools.lru_cache`); each process has one set of parameters.
+    """
+
+    timeout = 900
+    rounds = 1
+    repeat = (2, 10, 5.0)  # least and most samples, seconds
+    warmup_time = 0
 
 
 def mixture(n: int, d: int, n_blobs: int, spread: float, dtype: str) -> Array:
@@ -43,14 +73,57 @@ def mnist(dtype: str) -> Array:
 CASES = {
     "plane": Case(lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20),
     "diagonal": Case(lambda: make_diagonal(500_000, random_state=0), 6, 20),
+    "narrow": Case(lambda: mixture(1_000_000, 16, 100, 3.0, "float64"), 100, 10),
     "wide": Case(lambda: mixture(200_000, 128, 1024, 1.0, "float32"), 1024, 4),
     "mnist": Case(lambda: mnist("float32"), 4000, 2),
     "mnist64": Case(lambda: mnist("float64"), 4000, 2),
-    "narrow": Case(lambda: mixture(1_000_000, 16, 100, 3.0, "float64"), 100, 10),
 }
 
+# The study notebook's curves, its numbers of samples 3 floor(1.3^8 ... 1.3^52), every
+# fourth of them, by their logarithms: a graph of seconds against these with a
+# logarithmic axis of seconds is the notebook's, where linear growth is slope 1.
+CURVES: dict[str, Callable[..., Array]] = {
+    "2-D": make_blobs_and_tail,
+    "100-D": make_diagonal,
+}
+SIZES = {
+    round(math.log10(n), 2): n
+    for n in (3 * math.floor(1.3**exponent) for exponent in range(8, 53, 4))
+}
+CURVE_CLUSTERS = 6
 
-def initial_centers(X: Array, n_clusters: int) -> Array:
+
+def initial_centers(X: Array, n_clusters: int, start: int = 0) -> Array:
     """Different samples, the same for everyone."""
-    chosen = np.random.default_rng(1).choice(len(X), n_clusters, replace=False)
+    chosen = np.random.default_rng(1 + start).choice(len(X), n_clusters, replace=False)
     return X[np.sort(chosen)].copy()
+
+
+@functools.lru_cache(maxsize=1)
+def work(name: str) -> Work:
+    """Make a case."""
+    case = CASES[name]
+    X = case.make()
+    return Work(X, initial_centers(X, case.n_clusters), case.n_iter)
+
+
+@functools.lru_cache(maxsize=1)
+def curve_samples(curve: str, n_samples: int) -> Array:
+    """Make the samples of a point of a curve."""
+    return CURVES[curve](n_samples, random_state=0)
+
+
+def elapsed(call: Callable[..., Any], *arguments: Any) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - start
+
+
+def make_engine(name: str, X: Array, n_clusters: int) -> Any:
+    """Give an engine that holds the samples and expects a long fit."""
+    try:
+        choice = engines.choose(X, None, n_clusters, N_THREADS, name, n_steps=300)
+    except ValueError as error:
+        raise NotImplementedError(f"not for these samples: {error}") from None
+    return choice.engine

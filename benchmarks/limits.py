@@ -31,8 +31,11 @@ def _read(values):
     return total
 
 
-def _rate(work: float, call, n_threads: int, n_runs: int = 7) -> float:
-    """Most work per second on n_threads at once."""
+def _rate(work: float, call, n_threads: int, n_runs: int) -> float:
+    """Most work per second on n_threads at once.
+
+    Many short runs: other processes of the machine leave some of them undisturbed.
+    """
     call()
     best = np.inf
     with ThreadPoolExecutor(n_threads) as pool:
@@ -46,7 +49,7 @@ def _rate(work: float, call, n_threads: int, n_runs: int = 7) -> float:
 
 def flops(dtype: str, n_threads: int) -> float:
     """Floating-point operations per second of fused multiply-adds."""
-    lanes, n_features, n_runs = simd.tile_lanes(np.dtype(dtype).type), 256, 20_000
+    lanes, n_features, n_runs = simd.tile_lanes(np.dtype(dtype).type), 256, 4_000
     rng = np.random.default_rng(0)
     samples = rng.normal(size=n_features * lanes).astype(dtype)
     centers = rng.normal(size=n_features * GROUP).astype(dtype)
@@ -56,13 +59,14 @@ def flops(dtype: str, n_threads: int) -> float:
     def call():
         _multiply_add(samples, centers, n_features, norms, best, second, index, n_runs)
 
-    return _rate(2.0 * n_runs * n_features * lanes * GROUP, call, n_threads)
+    work = 2.0 * n_runs * n_features * lanes * GROUP
+    return _rate(work, call, n_threads, n_runs=40)
 
 
 def bytes_read(n_threads: int) -> float:
     """Bytes per second read from memory."""
     values = np.ones(2**25)
-    return _rate(values.nbytes, lambda: _read(values), n_threads)
+    return _rate(values.nbytes, lambda: _read(values), n_threads, n_runs=10)
 
 
 def iteration(n: int, d: int, k: int, dtype: str, n_threads: int) -> float:

@@ -1,8 +1,8 @@
 """All peers on the same work, in turn: python benchmarks/side_by_side.py [CASE ...].
 
-Times fits of 1 and of 1 + n_iter iterations from the same initial centers and reports
-their difference per iteration: best and median of several rounds, in which the peers
-take turns. Writes side_by_side.md, .json and .png into the folder given with -o.
+Times fits of 1 and of 1 + n_iter iterations from the same initial centers, in rounds in
+which the peers take turns, and reports the difference of the bests (of the medians) per
+iteration. Writes side_by_side.md, .json and .png into the folder given with -o.
 """
 
 from __future__ import annotations
@@ -10,109 +10,183 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import platform
-import statistics
+import math
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, too
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import limits, peers
-from benchmarks.data import CASES, initial_centers
+from benchmarks import data, limits, peers
+from benchmarks.data import CASES, N_THREADS
+from fastkm.tour import machine
 
-
-def seconds(run, X, centers, n_iter: int) -> float:
-    start = time.perf_counter()
-    run(X, centers, n_iter)
-    return time.perf_counter() - start
+ACCENT, GREY, INK = "#2f6db3", "#b9bec4", "#333333"
 
 
-def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict:
-    """Milliseconds per iteration of every peer on one case."""
-    case = CASES[name]
-    X = case.make()
-    centers = initial_centers(X, case.n_clusters)
-    times: dict[str, list[float]] = {peer: [] for peer in runs}
-    for run in runs.values():  # compile, start threads
-        run(X[: 4 * len(centers)], centers, 1)
-    for _ in range(n_rounds):
-        for peer, run in runs.items():
-            one = seconds(run, X, centers, 1)
-            more = seconds(run, X, centers, 1 + case.n_iter)
-            times[peer].append(1e3 * (more - one) / case.n_iter)
-    n, d = X.shape
-    limit = limits.iteration(n, d, case.n_clusters, str(X.dtype), peers.N_THREADS)
+def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict[str, Any]:
+    """Milliseconds per iteration of every peer on one case, and the machine's limit."""
+    work = data.work(name)
+    (n, d), k = work.X.shape, len(work.centers)
+    paces = peers.race(runs, work, n_rounds)
+    limit = limits.iteration(n, d, k, str(work.X.dtype), N_THREADS)
+    best = {peer: 1e3 * pace.best for peer, pace in paces.items()}
+    median = {peer: 1e3 * pace.median for peer, pace in paces.items()}
     return {
         "case": name,
         "shape": [n, d],
-        "dtype": str(X.dtype),
-        "n_clusters": case.n_clusters,
+        "dtype": str(work.X.dtype),
+        "n_clusters": k,
         "limit_ms": 1e3 * limit,
-        "best_ms": {peer: min(values) for peer, values in times.items()},
-        "median_ms": {p: statistics.median(values) for p, values in times.items()},
+        "share_of_limit": 1e3 * limit / best["fastkm"],
+        "best_ms": best,
+        "median_ms": median,
+        "ratio": {peer: value / best["fastkm"] for peer, value in best.items()},
     }
 
 
-def table(results: list[dict]) -> str:
-    """Markdown: best milliseconds per iteration, and how many times fastkm's."""
+def describe(result: dict[str, Any]) -> str:
+    """Name and shape of a case."""
+    n, d = result["shape"]
+    return f"{result['case']}: {n:,} x {d} {result['dtype']}, k={result['n_clusters']}"
+
+
+def digits(milliseconds: float) -> str:
+    """Three significant digits, or all before the point."""
+    places = max(0, 2 - math.floor(math.log10(max(milliseconds, 1e-3))))
+    return f"{milliseconds:.{places}f}"
+
+
+def mark(name: str) -> str:
+    """Name of a peer, with a tilde where it is approximate."""
+    approximate = peers.PEERS[name].difference.startswith("approximate")
+    return name + " ~" if approximate else name
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: best / median milliseconds per iteration, and best over fastkm's."""
     names = list(results[0]["best_ms"])
-    lines = [
-        "| case | " + " | ".join(names) + " | limit | share of it |",
-        "|---" * (len(names) + 3) + "|",
-    ]
+    heads = ["case", *map(mark, names), "limit", "share of it"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for result in results:
-        best = result["best_ms"]
-        n, d = result["shape"]
-        cells = [
-            f"{result['case']}: {n} x {d} {result['dtype']}, k={result['n_clusters']}"
-        ]
+        cells = [describe(result)]
         for name in names:
-            ratio = best[name] / best["fastkm"]
-            cells.append(
-                f"{best[name]:.1f}" + ("" if name == "fastkm" else f" ({ratio:.1f}x)")
-            )
-        cells += [
-            f"{result['limit_ms']:.1f}",
-            f"{result['limit_ms'] / best['fastkm']:.0%}",
-        ]
+            best, median = result["best_ms"][name], result["median_ms"][name]
+            cell = f"{digits(best)} / {digits(median)}"
+            if name != "fastkm":
+                cell += f" ({result['ratio'][name]:.1f}x)"
+            cells.append(cell)
+        cells += [digits(result["limit_ms"]), f"{result['share_of_limit']:.0%}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def picture(results: list[dict], path: Path) -> None:
-    """Bars: times fastkm's milliseconds, per case and peer."""
+def circumstances(n_rounds: int, names: list[str]) -> dict[str, Any]:
+    """When, where and with which versions."""
+    return {
+        "date": str(datetime.date.today()),
+        "processor": machine.processor(),
+        "system": machine.system(),
+        "threads": N_THREADS,
+        "rounds": n_rounds,
+        "versions": machine.versions()
+        | {name: peers.version(name) for name in names if name != "fastkm"},
+    }
+
+
+def page(results: list[dict[str, Any]], where: dict[str, Any]) -> str:
+    """Markdown of everything."""
+    versions = ", ".join(f"{name} {value}" for name, value in where["versions"].items())
+    notes = [
+        f"- {mark(name)}: {peers.PEERS[name].difference}."
+        for name in results[0]["best_ms"]
+        if peers.PEERS[name].difference
+    ]
+    return "\n".join(
+        [
+            f"Milliseconds per Lloyd iteration, best / median of {where['rounds']} "
+            "rounds, and the best in fastkm's.",
+            f"{where['processor']}, {where['threads']} threads, {where['system']}, "
+            f"{where['date']}.",
+            f"{versions}.",
+            "",
+            table(results),
+            "",
+            "The limit is what the machine's multiply-adds in float32, or reading the "
+            "samples, allow when every pair of sample and center is computed; over "
+            "100 %, pairs were skipped.",
+            *notes,
+            "",
+        ]
+    )
+
+
+def picture(results: list[dict[str, Any]], where: dict[str, Any], path: Path) -> None:
+    """Draw a panel of bars for each case, milliseconds and times fastkm's."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     names = list(results[0]["best_ms"])
-    _, ax = plt.subplots(figsize=(8, 1 + 0.9 * len(results)), layout="constrained")
-    height = 0.8 / len(names)
-    for i, name in enumerate(names):
-        at = [row + i * height for row in range(len(results))]
-        ratios = [r["best_ms"][name] / r["best_ms"]["fastkm"] for r in results]
-        bars = ax.barh(at, ratios, height, label=name)
-        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
-    ax.set_yticks(
-        [row + 0.4 - height / 2 for row in range(len(results))],
-        [result["case"] for result in results],
+    n_columns = min(2, len(results))
+    n_rows = -(-len(results) // n_columns)
+    figure, axes = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(5.4 * n_columns, 0.8 + n_rows * (0.75 + 0.27 * len(names))),
+        layout="constrained",
+        squeeze=False,
     )
+    for ax in axes.flat[len(results) :]:
+        ax.remove()
+    for ax, result in zip(axes.flat, results, strict=False):
+        panel(ax, result, names)
+    figure.suptitle(
+        f"Milliseconds per iteration: shorter is better\n{where['processor']}",
+        fontsize=10,
+        color=INK,
+    )
+    figure.supxlabel(
+        "dashed: limit of the machine when every pair of sample and center is "
+        "computed;  ~ approximate",
+        fontsize=8,
+        color=INK,
+    )
+    plt.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def panel(ax: Any, result: dict[str, Any], names: list[str]) -> None:
+    """Bars of one case."""
+    best, ratio = result["best_ms"], result["ratio"]
+    values = [best[name] for name in names]
+    colors = [ACCENT if name == "fastkm" else GREY for name in names]
+    bars = ax.barh(range(len(names)), values, 0.72, color=colors)
+    labels = [
+        f"{digits(best[name])} ms"
+        + ("" if name == "fastkm" else f"   {ratio[name]:.1f}x")
+        for name in names
+    ]
+    ax.bar_label(bars, labels, padding=4, fontsize=8, color=INK)
+    ax.axvline(result["limit_ms"], color="#c2410c", linestyle="--", linewidth=1.2)
+    ax.set_yticks(range(len(names)), map(mark, names), fontsize=9)
     ax.invert_yaxis()
-    ax.set(xscale="log", xlabel="time per iteration, fastkm = 1")
-    ax.legend(
-        frameon=False, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, 1.15)
-    )
-    plt.savefig(path, dpi=110)
+    ax.set_xlim(0, 1.3 * max(values))
+    ax.set_title(describe(result), fontsize=9, loc="left", color=INK)
+    ax.tick_params(axis="x", labelsize=7, colors="#777777")
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: list[str] | None = None) -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("-n", "--rounds", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path, default=Path("side_by_side"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     unknown = set(arguments.cases) - set(CASES)
     if unknown:
         parser.error(f"unknown case {sorted(unknown)[0]}; there are {', '.join(CASES)}")
@@ -127,16 +201,14 @@ def main() -> None:
         print(table(results[-1:]), flush=True)
     if not results:
         return
-    versions = ", ".join(f"{peer} {peers.version(peer)}" for peer in runs)
-    text = (
-        f"Best milliseconds per iteration of {arguments.rounds} rounds, "
-        f"{datetime.date.today()}.\n{platform.machine()}, {peers.N_THREADS} threads, "
-        f"Python {platform.python_version()}; {versions}.\n\n{table(results)}\n"
-    )
+    where = circumstances(arguments.rounds, list(runs))
+    text = page(results, where)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "side_by_side.md").write_text(text)
-    (arguments.output / "side_by_side.json").write_text(json.dumps(results, indent=1))
-    picture(results, arguments.output / "side_by_side.png")
+    (arguments.output / "side_by_side.json").write_text(
+        json.dumps({**where, "results": results}, indent=1)
+    )
+    picture(results, where, arguments.output / "side_by_side.png")
     print(f"\n{text}\nwritten to {arguments.output}")
 
 

@@ -11,6 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
 SCRIPT = """
 import time
 start = time.perf_counter()
@@ -20,36 +23,87 @@ import fastkm
 imported = time.perf_counter()
 X = np.random.default_rng(0).standard_normal((2000, {d}), dtype="{dtype}")
 begin = time.perf_counter()
-fastkm.kmeans(X, {k}, random_state=0)
-print(numba_done - start, imported - numba_done, time.perf_counter() - begin)
+result = fastkm.kmeans(X, {k}, random_state=0)
+first_fit = time.perf_counter() - begin
+print(numba_done - start, imported - numba_done, first_fit, result.report.engine)
 """
 SHAPES = {
-    "2 features, k=6, float64 (lanes)": {"d": 2, "k": 6, "dtype": "float64"},
-    "50 features, k=20, float32 (tiles)": {"d": 50, "k": 20, "dtype": "float32"},
+    "2 features, k=6, float64": {"d": 2, "k": 6, "dtype": "float64"},
+    "50 features, k=20, float32": {"d": 50, "k": 20, "dtype": "float32"},
 }
 
 
-def run(shape: dict, cache: str) -> list[float]:
-    """Seconds to import Numba, to import fastkm, and of the first fit."""
+def _run(shape, cache):
+    """Seconds to import Numba, to import fastkm, and of the first fit; the engine."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(**shape)],
-        env={**os.environ, "NUMBA_CACHE_DIR": cache},
-        cwd=Path(__file__).parents[1],
+        env={**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": _path()},
         capture_output=True,
         text=True,
         check=True,
     )
-    return [float(word) for word in done.stdout.split()]
+    *seconds, engine = done.stdout.split()
+    return [float(word) for word in seconds], engine
+
+
+def _path():
+    """PYTHONPATH by which a new process finds this process's fastkm."""
+    import fastkm
+
+    return str(Path(fastkm.__file__).parents[1])
+
+
+class Import:
+    """Importing, in a new interpreter."""
+
+    timeout = 60
+    rounds = 1
+    repeat = 5
+    number = 1
+
+    def timeraw_fastkm(self):
+        return "import fastkm"
+
+    def timeraw_numba_only(self):
+        return "import numba"
+
+    timeraw_fastkm.pretty_name = "import fastkm"
+    timeraw_numba_only.pretty_name = "import numba"
+
+
+class FirstFit:
+    """First fit of 2000 samples in a new process, without the imports."""
+
+    params = (["filled", "empty"], list(SHAPES))
+    param_names = ("cache", "shape")
+    timeout = 300
+    unit = "seconds"
+
+    def setup(self, cache, shape):
+        self.folder = tempfile.TemporaryDirectory()
+        self.cache = self.folder.name
+        if cache == "filled":
+            self.cache = os.environ.get("NUMBA_CACHE_DIR", self.cache)
+            _run(SHAPES[shape], self.cache)
+
+    def track_first_fit(self, cache, shape):
+        return _run(SHAPES[shape], self.cache)[0][2]
+
+    track_first_fit.pretty_name = "First fit of a process"
+
+    def teardown(self, cache, shape):
+        self.folder.cleanup()
 
 
 def main() -> None:
-    print("| shape | cache | import numba | import fastkm | first fit |")
-    print("|---|---|---|---|---|")
+    print("| shape | engine | cache | import numba | import fastkm | first fit |")
+    print("|---|---|---|---|---|---|")
     for name, shape in SHAPES.items():
         with tempfile.TemporaryDirectory() as cache:
             for state in ("empty", "filled"):
-                cells = " | ".join(f"{value:.2f} s" for value in run(shape, cache))
-                print(f"| {name} | {state} | {cells} |", flush=True)
+                seconds, engine = _run(shape, cache)
+                cells = " | ".join(f"{value:.2f} s" for value in seconds)
+                print(f"| {name} | {engine} | {state} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

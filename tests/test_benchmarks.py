@@ -1,0 +1,199 @@
+"""The benchmarks run: every suite once, with its cheapest parameters, in this process.
+
+How asv finds and calls them: asv's documentation, "Benchmark types and attributes".
+"""
+
+import functools
+import http.server
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import benchmarks
+from benchmarks import data, limits, memory, side_by_side, tiles
+from fastkm.datasets import make_blobs_and_tail
+
+BENCHMARK = re.compile(r"(time|timeraw|mem|peakmem|track)_.+")
+MODULES = [
+    importlib.import_module(f"benchmarks.{info.name}")
+    for info in pkgutil.iter_modules(benchmarks.__path__)
+]
+
+
+def suites():
+    """Classes that asv finds, each in the module that defines it."""
+    for module in MODULES:
+        for name, value in vars(module).items():
+            if not name.startswith("_") and isinstance(value, type):
+                methods = [m for m in dir(value) if BENCHMARK.match(m)]
+                if methods:
+                    yield pytest.param(value, methods, id=value.__module__ + "." + name)
+
+
+def first_parameters(suite):
+    """Cheapest parameters: lists are ordered by cost."""
+    params = getattr(suite, "params", ())
+    if not params:
+        return []
+    return [p[0] for p in params] if isinstance(params[0], list) else [params[0]]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Cases and curves of few samples, limits that are not measured."""
+    for name, case in data.CASES.items():
+        make = lambda: make_blobs_and_tail(700, random_state=0)  # noqa: E731
+        monkeypatch.setitem(data.CASES, name, case._replace(make=make, n_clusters=6))
+    for key, n_samples in list(data.SIZES.items()):
+        if n_samples > 200_000:
+            monkeypatch.delitem(data.SIZES, key)
+    monkeypatch.setattr(limits, "flops", lambda dtype, n_threads: 1e11)
+    monkeypatch.setattr(limits, "bytes_read", lambda n_threads: 1e10)
+    monkeypatch.delenv("FASTKM_MNIST", raising=False)  # 4000 clusters take a minute
+    monkeypatch.setattr(tiles, "WORK", 1e7)
+    monkeypatch.setattr(memory, "NUMBERS", 1_000_000)
+    data.work.cache_clear()
+    yield
+    data.work.cache_clear()
+
+
+@pytest.mark.parametrize(("suite", "methods"), list(suites()))
+def test_suite_runs(suite, methods):
+    assert suite.timeout > 0, "asv's minute is too short for some machine"
+    arguments = first_parameters(suite)
+    assert len(getattr(suite, "param_names", ())) == len(arguments)
+    one = suite()
+    if hasattr(one, "setup_cache"):
+        cache = one.setup_cache()
+        arguments = arguments if cache is None else [cache, *arguments]
+    for method in methods:
+        if hasattr(one, "setup"):
+            one.setup(*arguments)
+        result = getattr(one, method)(*arguments)
+        if method.startswith("track_"):
+            assert isinstance(float(result), float)
+            unit = getattr(getattr(one, method), "unit", getattr(one, "unit", None))
+            assert unit, "the graph's axis would say: unit"
+        if hasattr(one, "teardown"):
+            one.teardown(*arguments)
+
+
+def test_helpers_do_not_look_like_benchmarks():
+    for module in MODULES:
+        assert not [name for name in vars(module) if BENCHMARK.match(name)], module
+
+
+def test_limits_are_of_a_computer(monkeypatch):
+    monkeypatch.undo()
+    assert 1e8 < limits.flops("float32", 1) < 1e13
+    assert 1e8 < limits.bytes_read(1) < 1e13
+    # The pairs of this iteration take longer than reading its samples.
+    assert limits.iteration(10**6, 100, 1000, "float32", 1) > 2e11 / 1e13
+
+
+def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
+    runs = {name: side_by_side.peers.find(name) for name in ("fastkm", "scikit-learn")}
+    monkeypatch.setattr(side_by_side.peers, "installed", lambda: runs)
+    side_by_side.main(["plane", "-n", "1", "-o", str(tmp_path)])
+    found = json.loads((tmp_path / "side_by_side.json").read_text())
+    assert list(found["results"][0]["best_ms"]) == list(runs)
+    text = (tmp_path / "side_by_side.md").read_text()
+    assert found["processor"] in text
+    assert "700 x 2 float64, k=6" in text
+    assert (tmp_path / "side_by_side.png").stat().st_size > 10_000
+    assert text in capsys.readouterr().out
+
+
+def test_side_by_side_marks_what_is_approximate():
+    assert side_by_side.mark("superkmeans") == "superkmeans ~"
+    assert side_by_side.mark("fastkm") == "fastkm"
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUICK = r"scaling\.Samples.*(fastkm|scikit-learn|reference).*(2\.3|2\.76|3\.21)\)"
+
+
+def asv(clone, *arguments):
+    """Run asv in a clone, on the clone's fastkm."""
+    subprocess.run(
+        [sys.executable, "-m", "asv", *arguments],
+        cwd=clone,
+        env=os.environ | {"HOME": str(clone), "ASV_PYTHONPATH": str(clone)},
+        check=True,
+    )
+
+
+@pytest.fixture
+def dashboard(tmp_path):
+    """Address of the dashboard of a quick run in a clone of this repository."""
+    pytest.importorskip("asv")
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git repository to clone")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    subprocess.run(["git", "branch", "-f", "main"], cwd=clone, check=False)
+    commit = ["--set-commit-hash", "HEAD"]
+    asv(clone, "machine", "--yes")
+    asv(clone, "run", "--quick", "--python=same", *commit, "--bench", QUICK)
+    asv(clone, "publish")
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=clone / ".asv" / "html"
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def browse(url, profile):
+    """HTML of a page when its scripts have run; fails if they complain."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("no Chromium")
+    quiet = "gpu quic background-networking component-update sync".split()
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--no-first-run",
+        *(f"--disable-{what}" for what in quiet),
+        f"--user-data-dir={profile}",
+        "--enable-logging=stderr",
+        "--window-size=1300,2600",  # graphs are drawn when they come into view
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+    ]
+    done = subprocess.run(
+        [browser, *options, url], capture_output=True, text=True, timeout=120
+    )
+    if "dependencies of airspeed velocity failed to load" in done.stdout:
+        pytest.skip("the dashboard's scripts come from the internet")
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert complaints == []
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_dashboard_in_a_browser(dashboard, tmp_path):
+    grid = browse(dashboard, tmp_path / "profile")
+    assert grid.count('class="btn benchmark-container"') >= 20
+    assert "10 iterations against samples" in grid
+    assert "<canvas" in grid
+    for curve in data.CURVES:
+        axes = f"x-axis=log10_n&y-axis-scale=log&p-curve='{curve}'"
+        url = f"{dashboard}#scaling.Samples.time_iterations?{axes}"
+        page = browse(url, tmp_path / "profile")
+        legend = re.findall(r'class="legendLabel">([^<]*)', page)
+        for program in ("fastkm", "scikit-learn", "reference"):
+            assert f"commit-last; curve-{curve}; program-{program}" in legend
