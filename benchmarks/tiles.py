@@ -27,7 +27,7 @@ from benchmarks import data, limits
 from benchmarks.data import N_THREADS
 from fastkm.engines import Lanes, Tiles
 from fastkm.engines.lanes import NONE, block_rows
-from fastkm.engines.tiles import UNDECIDED, score_margin
+from fastkm.engines.tiles import NO_KEYS, NO_ROOM, UNDECIDED, score_margin
 from fastkm.kernels import tiles
 
 FEATURES = (4, 8, 16, 32, 64, 128, 512, 2048)
@@ -53,7 +53,7 @@ def _flops(n_features: int, n_clusters: int, dtype: str) -> float:
         margin = score_margin(DTYPES[dtype], n_features, reach)
         tiles.label_by_scores(
             N_THREADS, engine.X, queue, NONE, engine.shift, packed, norms, margin,
-            block_rows(n_features), labels,
+            block_rows(n_features), labels, NO_KEYS, NO_ROOM,
         )  # fmt: skip
         best = min(best, time.perf_counter() - start)
     return 2.0 * X.size * n_clusters / best
@@ -110,7 +110,7 @@ def _problem(name: str) -> tuple[Any, Any]:
 def _undecided(X: Any, centers: Any) -> dict[str, float]:
     """Share of the samples that scores of each dtype leave undecided."""
     engine = Tiles(X, None, N_THREADS)
-    engine.find(centers, np.empty(len(X), np.int32))
+    engine.find(centers, np.empty(len(X), np.int32), keep=False)
     return {name: engine.counts[UNDECIDED[d]] / len(X) for name, d in DTYPES.items()}
 
 
@@ -119,7 +119,7 @@ def _ratio_to_exact(X: Any, centers: Any) -> float:
     seconds = []
     for engine in (Tiles(X, None, N_THREADS), Lanes(X, None, N_THREADS)):
         labels = np.empty(len(X), np.int32)
-        engine.find(centers, labels)
+        engine.find(centers, labels, keep=False)
         seconds.append(data.elapsed(engine.find, centers, labels))
     return seconds[0] / seconds[1]
 

@@ -112,7 +112,7 @@ def count_passed(
     for r in range(first, last):
         best = np.float32(math.inf)
         for j in range(norms.size):
-            product = dot(
+            product: float = dot(
                 flat_rows, r * row_width, center_rows, j * row_width, row_width
             )
             best = min(best, norms[j] - product)
