@@ -63,6 +63,16 @@ def mixture(n: int, d: int, n_blobs: int, spread: float, dtype: str) -> Array:
     return X
 
 
+def colours(n: int) -> Array:
+    """Pixels of a picture: 8-bit colours along some ramps, with noise."""
+    rng = np.random.default_rng(n)
+    ends = rng.uniform(0, 255, (12, 2, 3))
+    ramp = rng.integers(0, len(ends), n)
+    at = rng.beta(0.7, 0.7, (n, 1))
+    X = ends[ramp, 0] * (1 - at) + ends[ramp, 1] * at + rng.normal(size=(n, 3)) * 6
+    return X.round().clip(0, 255)
+
+
 def mnist(dtype: str) -> Array:
     """Training images; FASTKM_MNIST names their folder."""
     if "FASTKM_MNIST" not in os.environ:
@@ -72,6 +82,10 @@ def mnist(dtype: str) -> Array:
 
 CASES = {
     "plane": Case(lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20),
+    "plane++": Case(lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20),
+    "cells": Case(lambda: mixture(2_000_000, 2, 300, 3.0, "float64"), 1000, 1),
+    "colours": Case(lambda: colours(1_000_000), 256, 2),
+    "line": Case(lambda: mixture(5_000_000, 1, 64, 10.0, "float64"), 64, 3),
     "diagonal": Case(lambda: make_diagonal(500_000, random_state=0), 6, 20),
     "narrow": Case(lambda: mixture(1_000_000, 16, 100, 3.0, "float64"), 100, 10),
     "wide": Case(lambda: mixture(200_000, 128, 1024, 1.0, "float32"), 1024, 4),

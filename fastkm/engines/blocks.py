@@ -1,0 +1,219 @@
+"""Blocks: whole regions decided at once, for few features.
+
+The samples are sorted once into a k-d tree whose nodes know their boxes and the exact
+sums of their samples (`kernels.kdtree`). An iteration goes down the tree with a list of
+the centers that may win somewhere in the node's box; a center that another one beats
+everywhere in the box (`dominance`) leaves the list. A node with one center left is
+decided, whatever it holds. Only the samples of undecided leaves, along the boundaries
+of the clusters, are compared one by one, with the few centers of the leaf's list.
+
+A node that keeps its owner costs nothing more: the sums of a step are those of the step
+before, brought up to date by the nodes and samples that changed sides.
+
+Pelleg and Moore, Accelerating exact k-means algorithms with geometric reasoning
+(1999); Kanungo et al., An efficient k-means clustering algorithm (2002), section 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastkm.engines.base import Array, InMemory, Step
+from fastkm.exactsum import ExactSum
+from fastkm.kernels import blocks, kdtree, sums
+
+MOST_UNROLLED = 3  # features up to which the kernel is compiled for their number
+
+
+def dominance(n_features: int) -> tuple[float, float]:
+    """Margins by which a center must be beaten in a box, to leave its list.
+
+    Let u = 2^-53, t the smallest subnormal, d = n_features, g = (d + 2) u / (1 - (d +
+    2) u), S_c(x) the real squared distance of x to the center c and D_c(x) the
+    reference's. Each of its d squares is rounded up to d + 2 times, and may lose t / 2
+    where it is subnormal: |D_c - S_c| <= g S_c + d t.
+
+    1. h = S_b - S_a is linear in x: its least value in a box is at the corner v that
+       has the lower bounds where a_f > b_f and the upper ones elsewhere.
+    2. Rounding is monotone, so A, computed as D is but from each feature's farther
+       bound, is at least D_a(x) for all x of the box, and S_a(x) <= (A + d t) / (1 -
+       g).
+    3. D_b - D_a >= h - g (S_a + S_b) - 2 d t = (1 - g) h - 2 g S_a - 2 d t, which is
+       positive if h(v) > 2 g (1 + 5 g) A + 3 d t.
+    4. h(v) >= D_b(v) - D_a(v) - g D_b(v) - 2 g D_a(v) - 3 d t, and D_a(v) <= A.
+
+    So b loses to a in the whole box, in the reference's own arithmetic and strictly, if
+    D_b(v) - D_a(v) > g D_b(v) + 5 g A + 6 d t. The kernel asks for
+
+        D_b(v) - D_a(v) > slope D_b(v) + slope A + floor
+
+    where slope = 8 (d + 4) u and floor = 8 (d + 4) t also cover the rounding of this
+    test: u D_b(v) on the left, less than 4 u of the right side, 2 t for products that
+    are subnormal. It is not asked where A exceeds 1e300: up to there nothing of a
+    overflows, and where D_b(v) does, the test fails. A center that equals a leaves the
+    list if its index is higher: all its distances are the same.
+    """
+    info = np.finfo(np.float64)
+    factor = 8 * (n_features + 4)
+    return factor * float(info.eps) / 2, factor * float(info.smallest_subnormal)
+
+
+class Tree:
+    """The samples in the order of a k-d tree, and its nodes.
+
+    nodes (n_nodes, 3) are the first and last place of the node's rows and its first
+    child (0: a leaf); boxes (n_nodes, 2, n_features) their bounds, sums (n_nodes, 3,
+    n_features + 1) exact sums of their weighted samples and weights. Node 1 is all
+    samples. rows and weights are sorted; cells, free and slots tell where a sample is.
+    """
+
+    def __init__(self, X: Array, weights: Array, n_chunks: int) -> None:
+        n_samples, n_features = X.shape
+        chunk_boxes = np.empty((n_chunks, 2, n_features))
+        kdtree.extent(n_chunks, X, chunk_boxes)
+        box = np.stack([chunk_boxes[:, 0].min(axis=0), chunk_boxes[:, 1].max(axis=0)])
+        cuts = np.empty((n_features, kdtree.CUTS))
+        steps = np.empty((n_features, kdtree.CUTS), np.int64)
+        n_bits = kdtree.bits_of(n_samples)
+        picked = X[:: max(1, n_samples // kdtree.MOST_PICKED)].copy()
+        kdtree.plan(picked, 0, len(picked), n_bits, box, cuts, steps)
+        self.cells = np.empty(n_samples, np.uint8)
+        counts = np.zeros((n_chunks, kdtree.CELLS), np.int64)
+        kdtree.classify(n_chunks, X, cuts, steps, self.cells, counts)
+        ends = np.cumsum(counts.T).reshape(-1, n_chunks)
+        self.free = np.ascontiguousarray(ends.T) - counts
+        self.rows = np.empty_like(X)
+        self.weights = np.ones(1) if weights.size == 1 else np.empty(n_samples)
+        self.weights[:1] = weights[:1]
+        index = np.int32 if n_samples < 2**31 else np.int64
+        self.slots = np.empty(n_samples, index)
+        none = np.empty(0, index)
+        kdtree.scatter(
+            n_chunks,
+            X,
+            weights,
+            none,
+            self.cells,
+            self.free.copy(),
+            (self.rows, self.weights, none),
+        )
+
+        n_first = 2 * kdtree.CELLS
+        first = np.zeros((n_first, 3), np.int64)
+        first[1] = 0, n_samples, 0
+        roots = np.empty((kdtree.CELLS, 2), np.int64)
+        n_roots, _ = kdtree.branch(
+            ends[:, -1].copy(), n_bits, 1, 0, 2, n_first, first, roots
+        )
+        roots = roots[:n_roots].copy()
+        sizes = first[roots[:, 0], 1] - first[roots[:, 0], 0]
+        bounds = n_first + np.cumsum(np.append(0, kdtree.most_nodes(sizes)))
+        # Numbers that no node takes are memory that is never touched.
+        self.nodes = np.empty((bounds[-1], 3), np.int64)
+        self.nodes[:n_first] = first
+        self.boxes = np.empty((bounds[-1], 2, n_features))
+        self.sums = np.empty((bounds[-1], 3, n_features + 1))
+        kdtree.grow(
+            n_chunks,
+            self.rows,
+            self.weights,
+            roots,
+            bounds,
+            self.nodes,
+            self.boxes,
+            self.sums,
+            self.slots,
+        )
+        kdtree.combine(1, n_first, self.nodes, self.boxes, self.sums)
+
+
+class Blocks(InMemory):
+    """The engine of this module (see there).
+
+    Memory beyond X, per sample: a copy in the order of the tree, weights too if given;
+    9 bytes for its place and label; some 5 n_features + 6 bytes of nodes. While labels
+    are found, 4 bytes per sample, and per thread the lists of centers on a path.
+
+    Counts the nodes that were visited, and the samples that were compared one by one.
+    """
+
+    def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
+        super().__init__(X, weights, n_threads)
+        self.tree = Tree(self.X, self.kernel_weights, self.n_chunks(20.0 * X.size))
+        d = self.n_features
+        # The length of a tuple is known to the compiler, that of an array is not.
+        self._features: Any = (0,) * d if d <= MOST_UNROLLED else np.empty(d)
+        self._margins = dominance(d)
+        self._owners = np.empty(len(self.tree.nodes), np.int32)
+        self._sorted_labels = np.empty(self.n_samples, np.int32)
+        self._n_clusters = 0
+        self._nanoseconds = 20.0 * X.size  # of a step; the first is a guess
+
+    def step(self, centers: Array) -> Step:
+        centers = centers.astype(np.float64)
+        if len(centers) != self._n_clusters:
+            self._forget(len(centers))
+        step = self._descend(centers)
+        # Differences gather slack where the sums round: taken anew, they have less.
+        if step.totals.slack.any() and step.totals.rounded()[1].any():
+            self._forget(len(centers))
+            step = self._descend(centers)._replace(n_changed=step.n_changed)
+        return step
+
+    def _forget(self, n_clusters: int) -> None:
+        self._n_clusters = n_clusters
+        self._totals = self._no_totals(n_clusters)
+        self._owners[:] = blocks.NOBODY
+
+    def _descend(self, centers: Array) -> Step:
+        n_chunks = min(len(self._totals), self.n_chunks(self._nanoseconds))
+        tree = self.tree
+        counts = blocks.descend(
+            n_chunks,
+            self._features,
+            self._margins,
+            tree.nodes,
+            tree.boxes,
+            tree.sums,
+            tree.rows,
+            tree.weights,
+            centers,
+            self._owners,
+            self._sorted_labels,
+            self._totals,
+        )
+        n_changed, n_visited, n_compared, n_pairs = map(sum, zip(*counts, strict=True))
+        self.counts["nodes visited"] += n_visited
+        self.counts["samples compared one by one"] += n_compared
+        self._nanoseconds = 60.0 * n_visited + 2.0 * n_pairs
+        everyone = np.ones(len(centers), bool)
+        return Step(self._joined(len(centers)), n_changed, everyone)
+
+    def _joined(self, n_clusters: int) -> ExactSum:
+        if len(self._totals) == 1:
+            return ExactSum(*self._totals[0, :, :n_clusters].copy())
+        joined = np.empty((3, n_clusters, self.n_features + 1))
+        sums.join(self.n_chunks(3.0 * joined.size), self._totals, joined)
+        return ExactSum(*joined)
+
+    def assign(self, centers: Array) -> tuple[Array, Array]:
+        self.step(centers)
+        tree, n_chunks = self.tree, len(self.tree.free)
+        blocks.spread(n_chunks, tree.nodes, self._owners, self._sorted_labels)
+        grouped = np.empty(self.n_samples, np.int32)
+        blocks.regroup(n_chunks, tree.slots, self._sorted_labels, grouped)
+        labels = np.empty(self.n_samples, np.int32)
+        distances = np.empty(self.n_samples)
+        blocks.gather(
+            n_chunks,
+            self.X,
+            centers.astype(np.float64),
+            tree.cells,
+            tree.free.copy(),
+            grouped,
+            labels,
+            distances,
+        )
+        return labels, distances

@@ -1,0 +1,291 @@
+"""Nearest centers, found going down a k-d tree: same bits as `reference.step`.
+
+Each node inherits the list of centers that its parent kept, and prunes it.
+"""
+
+import math
+
+import numpy as np
+
+from fastkm.kernels._jit import inlined, parallel
+from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
+from fastkm.kernels.kdtree import (
+    BLOCK,
+    CHILD,
+    DEPTH,
+    FIRST,
+    LAST,
+    LOWER,
+    MOST_BITS,
+    UPPER,
+)
+
+NOBODY, MIXED = -1, -2
+SPLIT = 7  # level whose nodes are shared out among the threads
+MOST_LEVELS = DEPTH + MOST_BITS + 2
+LARGEST = 1e300
+
+
+@inlined
+def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
+    """Copy the candidates that may win in the box to lists[out:]; returns how many.
+
+    Margins: `engines.blocks.dominance`.
+    """
+    # The leader: the nearest to the middle.
+    leader, least = lists[at], math.inf
+    for c in range(at, at + size):
+        j = lists[c]
+        square = 0.0
+        for f in range(n_features):
+            low = boxes[node, LOWER, f]
+            middle = low + 0.5 * (boxes[node, UPPER, f] - low)
+            difference = middle - centers[j, f]
+            square += difference * difference
+        if square < least:
+            leader, least = j, square
+    farthest = 0.0
+    is_point = True
+    for f in range(n_features):
+        low = boxes[node, LOWER, f] - centers[leader, f]
+        high = boxes[node, UPPER, f] - centers[leader, f]
+        farthest += max(low * low, high * high)
+        is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
+    if is_point:  # the middle is the sample: the distances were D
+        lists[out] = leader
+        return 1
+    room = slope * farthest + floor
+    certain = farthest <= LARGEST
+    kept = out
+    for c in range(at, at + size):
+        j = lists[c]
+        mine, its = 0.0, 0.0
+        equal = True
+        for f in range(n_features):
+            a, b = centers[leader, f], centers[j, f]
+            corner = boxes[node, LOWER if a > b else UPPER, f]
+            mine += (corner - a) * (corner - a)
+            its += (corner - b) * (corner - b)
+            equal &= a == b
+        beaten = certain & (its - mine > slope * its + room)
+        beaten |= equal & (j > leader)
+        lists[kept] = j
+        kept += not beaten
+    return kept - out
+
+
+@inlined
+def move_row(rows, weights, i, n_features, totals, part, j, sign):
+    """Add a row to a part's sums of cluster j, or take it out (sign -1)."""
+    weight = sign * weights[i if weights.size > 1 else 0]
+    for f in range(n_features + 1):
+        term = weight * np.float64(rows[i, f]) if f < n_features else weight
+        high, error = two_sum(totals[part, HIGH, j, f], term)
+        low, lost = two_sum(totals[part, LOW, j, f], error)
+        totals[part, HIGH, j, f] = high
+        totals[part, LOW, j, f] = low
+        totals[part, SLACK, j, f] += abs(lost)
+
+
+@inlined
+def move_node(sums, node, n_features, totals, part, j, sign):
+    """Add a node's sums to a part's sums of cluster j, or take them out (sign -1)."""
+    for f in range(n_features + 1):
+        high, error = two_sum(totals[part, HIGH, j, f], sign * sums[node, HIGH, f])
+        low, lost = two_sum(totals[part, LOW, j, f], sign * sums[node, LOW, f])
+        low, more = two_sum(low, error)
+        totals[part, HIGH, j, f] = high
+        totals[part, LOW, j, f] = low
+        totals[part, SLACK, j, f] += sums[node, SLACK, f] + abs(lost) + abs(more)
+
+
+@inlined
+def nearest(columns, width, n_features, centers, lists, at, size, best, index):
+    """Index of the nearest candidate of each sample in the columns."""
+    for c in range(at, at + size):
+        j = lists[c]
+        for lane in range(width):
+            square = 0.0
+            for f in range(n_features):
+                difference = columns[f * BLOCK + lane] - centers[j, f]
+                square += difference * difference
+            closer = c == at or square < best[lane]
+            best[lane] = square if closer else best[lane]
+            index[lane] = j if closer else index[lane]
+
+
+@inlined
+def is_own(level, is_leaf, chunk, n_chunks, unit):
+    """Whether a node belongs to the chunk, and the number of units met so far.
+
+    The nodes of level SPLIT, and leaves above it, are units, dealt out in turn. Those
+    above belong to nobody: every chunk walks past them.
+    """
+    if level > SPLIT:
+        return True, unit
+    if level == SPLIT or is_leaf:
+        return unit % n_chunks == chunk, unit + 1
+    return False, unit
+
+
+@parallel
+def descend(
+    chunk,
+    n_chunks,
+    features,
+    margins,
+    nodes,
+    boxes,
+    sums,
+    rows,
+    weights,
+    centers,
+    owners,
+    labels,
+    totals,
+):
+    """Bring owners, labels and totals (n_chunks, 3, n_clusters, ..) to the centers.
+
+    owners: of a node, the cluster of all its rows, or NOBODY, or MIXED, which asks the
+    children, or in a leaf labels, of its rows. Where an ancestor is not MIXED they mean
+    nothing. Returns how many rows changed their label, nodes were visited, and rows
+    and pairs of row and center were compared.
+    """
+    n_features, n_clusters = len(features), centers.shape[0]
+    slope, floor = margins
+    stack = np.empty((MOST_LEVELS, 2), np.int64)
+    # A path's lists lie one after the other: that of level l at begin[l + 1].
+    begin = np.zeros(MOST_LEVELS, np.int64)
+    size = np.zeros(MOST_LEVELS, np.int64)
+    lists = np.empty(4 * n_clusters + 64, np.int32)
+    columns = np.zeros(n_features * BLOCK)
+    best = np.empty(BLOCK)
+    index = np.empty(BLOCK, np.int32)
+    for j in range(n_clusters):
+        lists[j] = j
+    size[0] = n_clusters
+    n_changed = n_visited = n_compared = n_pairs = unit = 0
+    top = 0
+    stack[0, 0], stack[0, 1] = 1, 0
+    while top >= 0:
+        node, level = stack[top, 0], stack[top, 1]
+        top -= 1
+        first, last = nodes[node, FIRST], nodes[node, LAST]
+        child = nodes[node, CHILD]
+        is_leaf = child == 0
+        own, unit = is_own(level, is_leaf, chunk, n_chunks, unit)
+        if not own and (level == SPLIT or is_leaf):
+            continue
+        n_visited += 1
+        at, kept = begin[level], size[level]
+        if kept > 1:
+            out = at + kept
+            if out + kept > lists.size:
+                longer = np.empty(2 * lists.size, np.int32)
+                for c in range(out):
+                    longer[c] = lists[c]
+                lists = longer
+            kept = prune(
+                boxes, node, n_features, centers, lists, at, kept, out, slope, floor
+            )
+            at = out
+        begin[level + 1], size[level + 1] = at, kept
+        winner, owner = lists[at], owners[node]
+        if own and owner != MIXED:
+            if kept == 1:
+                if owner != winner:
+                    move_node(sums, node, n_features, totals, chunk, winner, 1.0)
+                    if owner != NOBODY:
+                        move_node(sums, node, n_features, totals, chunk, owner, -1.0)
+                    owners[node] = winner
+                    n_changed += last - first
+                continue
+            owners[node] = MIXED
+            if is_leaf:
+                for i in range(first, last):
+                    labels[i] = owner
+            else:
+                owners[child] = owners[child + 1] = owner
+        elif own and kept == 1:
+            owners[node] = winner
+        if not is_leaf:
+            stack[top + 1, 0], stack[top + 1, 1] = child + 1, level + 1
+            stack[top + 2, 0], stack[top + 2, 1] = child, level + 1
+            top += 2
+            continue
+        if kept > 1:
+            n_compared += last - first
+            n_pairs += kept * (last - first)
+        for start in range(first, last, BLOCK):
+            width = min(BLOCK, last - start)
+            for lane in range(width):
+                for f in range(n_features):
+                    columns[f * BLOCK + lane] = rows[start + lane, f]
+            nearest(
+                columns,
+                (width + 7) & ~7,  # whole vectors: the other lanes hold anything
+                n_features,
+                centers,
+                lists,
+                at,
+                kept,
+                best,
+                index,
+            )
+            for lane in range(width):
+                i = start + lane
+                after, before = index[lane], labels[i]
+                if after != before:
+                    move_row(rows, weights, i, n_features, totals, chunk, after, 1.0)
+                    if before != NOBODY:
+                        move_row(
+                            rows, weights, i, n_features, totals, chunk, before, -1.0
+                        )
+                    labels[i] = after
+                    n_changed += 1
+    return n_changed, n_visited, n_compared, n_pairs
+
+
+@parallel
+def spread(chunk, n_chunks, nodes, owners, labels):
+    """Write the labels of the rows of all nodes that have an owner."""
+    stack = np.empty((MOST_LEVELS, 2), np.int64)
+    unit = 0
+    top = 0
+    stack[0, 0], stack[0, 1] = 1, 0
+    while top >= 0:
+        node, level = stack[top, 0], stack[top, 1]
+        top -= 1
+        child = nodes[node, CHILD]
+        own, unit = is_own(level, child == 0, chunk, n_chunks, unit)
+        if own and owners[node] != MIXED:
+            for i in range(nodes[node, FIRST], nodes[node, LAST]):
+                labels[i] = owners[node]
+        elif child > 0 and (own or level < SPLIT):
+            stack[top + 1, 0], stack[top + 1, 1] = child + 1, level + 1
+            stack[top + 2, 0], stack[top + 2, 1] = child, level + 1
+            top += 2
+
+
+@parallel
+def regroup(chunk, n_chunks, slots, sorted_labels, grouped):
+    """Undo `kdtree.grow` for the labels: grouped[r] = sorted_labels[slots[r]]."""
+    first, last = chunk_bounds(chunk, n_chunks, slots.size)
+    for r in range(first, last):
+        grouped[r] = sorted_labels[slots[r]]
+
+
+@parallel
+def gather(chunk, n_chunks, X, centers, cells, free, grouped_labels, labels, distances):
+    """Undo `kdtree.scatter`: labels, and distances, of the samples in their order."""
+    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    for i in range(first, last):
+        at = free[chunk, cells[i]]
+        free[chunk, cells[i]] = at + 1
+        j = grouped_labels[at]
+        square = 0.0
+        for f in range(X.shape[1]):
+            difference = X[i, f] - centers[j, f]
+            square += difference * difference
+        labels[i] = j
+        distances[i] = square
