@@ -289,7 +289,8 @@ class Prefix(Tiles):
         """Choose the first sieve by what some samples would let pass."""
         _, center_rows, norms, center_coordinates = self._seen
         some = np.zeros((min(PILOT_ROWS, self.n_samples), self.row_width), np.float32)
-        some[:, : self.n_features] = self._some_rows(PILOT_ROWS)
+        with np.errstate(over="ignore"):  # the tiles will see to such values
+            some[:, : self.n_features] = self._some_rows(PILOT_ROWS)
         coordinates = self._project(self._every(PILOT_ROWS))
         leads = np.array([n_lead for n_lead in LEADS if n_lead < self.width])
         n_chunks = self.n_chunks(0.1 * len(some) * center_rows.size)
