@@ -73,6 +73,24 @@ def colours(n: int) -> Array:
     return X.round().clip(0, 255)
 
 
+def embedding(n: int, d: int) -> Array:
+    """Unit vectors around some directions, with a spectrum that decays."""
+    rng = np.random.default_rng(n + d)
+    scales = np.arange(1, d + 1, dtype=np.float32) ** -0.5
+    directions = rng.standard_normal((1000, d), dtype=np.float32)
+    X = directions[rng.integers(0, len(directions), n)]
+    for start in range(0, n, 65_536):
+        part = X[start : start + 65_536]
+        part += 0.7 * rng.standard_normal(part.shape, dtype=np.float32)
+        part *= scales
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return X
+
+
+def noise(n: int, d: int) -> Array:
+    return np.random.default_rng(n + d).random((n, d), dtype=np.float32)
+
+
 def mnist(dtype: str) -> Array:
     """Training images; FASTKM_MNIST names their folder."""
     if "FASTKM_MNIST" not in os.environ:
@@ -89,6 +107,9 @@ CASES = {
     "diagonal": Case(lambda: make_diagonal(500_000, random_state=0), 6, 20),
     "narrow": Case(lambda: mixture(1_000_000, 16, 100, 3.0, "float64"), 100, 10),
     "wide": Case(lambda: mixture(200_000, 128, 1024, 1.0, "float32"), 1024, 4),
+    "blobs": Case(lambda: mixture(1_000_000, 100, 50, 3.0, "float32"), 50, 10),
+    "embedding": Case(lambda: embedding(300_000, 384), 2000, 2),
+    "noise": Case(lambda: noise(200_000, 128), 256, 4),
     "mnist": Case(lambda: mnist("float32"), 4000, 2),
     "mnist64": Case(lambda: mnist("float64"), 4000, 2),
 }

@@ -28,7 +28,7 @@ from fastkm.kernels.simd import DOT_STEP, GROUP, dot_depth
 UNKNOWN = np.empty((0, 2), np.float32)
 WIDEST = 96  # coordinates of the second sieve, about
 LEADS = (8, 12, 16, 20, 24, 32, 48, 64)  # coordinates of the first sieve
-BASIS_ROWS, PILOT_ROWS = 1024, 128
+BASIS_ROWS, PILOT_ROWS, LAST_PILOT = 1024, 128, 8
 MOST_CANDIDATES = 0.125  # of the centers: a sample with more is left to the tiles
 
 # Costs in multiply-adds of a tile (0.02 ns of one thread of a Zen 3): of bookkeeping
@@ -199,7 +199,9 @@ class Prefix(Tiles):
         return changed
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        is_pilot = not self._n_finds & (self._n_finds - 1)  # 0, 1, 2, 4, 8 ...
+        # After finds 0, 1, 2, 4, 8; later only as long as nothing is sieved.
+        is_pilot = not self._n_finds & (self._n_finds - 1)
+        is_pilot = is_pilot and (self._n_finds <= LAST_PILOT or not self.n_lead)
         self._n_finds += 1
         seen_are_known = self._seen.given is self._centers
         if is_pilot or self.n_lead:
