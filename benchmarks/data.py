@@ -64,7 +64,7 @@ CASES = {
 }
 
 
-def initial_centers(X: Array, n_clusters: int) -> Array:
+def initial_centers(X: Array, n_clusters: int, seed: int = 1) -> Array:
     """Different samples, the same for everyone."""
-    chosen = np.random.default_rng(1).choice(len(X), n_clusters, replace=False)
+    chosen = np.random.default_rng(seed).choice(len(X), n_clusters, replace=False)
     return X[np.sort(chosen)].copy()
