@@ -49,8 +49,8 @@ def choose(
     `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
     come, all restarts together (0: a single assignment): what they could repay.
     """
-    # Milliseconds per step and of the build on a Zen 3 machine of 2 cores, mixtures that
-    # overlap: 300k x 2, k=6: lanes 3.2, blocks 0.3 + 35; k=100: tiles 10, blocks 1.8 +
+    # Milliseconds per step + of the build, one Zen 3 machine of 2 cores, mixtures that
+    # overlap. 300k x 2, k=6: lanes 3.2, blocks 0.3 + 35; k=100: tiles 10, blocks 1.8 +
     # 58; 300k x 3, k=1000: tiles 72, blocks 19 + 31; 300k x 4, k=100: tiles 12.8,
     # blocks 9.2; x 5: 14 and 14; x 6: 14 and 19. 20k x 2, k=6: lanes 0.26, blocks 0.1 +
     # 3.3.
