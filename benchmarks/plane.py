@@ -1,100 +1,48 @@
-"""Few features: whole fits, growth with N, worst data: python benchmarks/plane.py.
+"""Few features: growth with N, and the worst data: python benchmarks/plane.py.
 
-A fit of fastkm is timed as the user calls it, to convergence with tol=0, the build of
-the tree and the final labels included. The peers do the same number of iterations from
-the same initial centers; where one needs minutes, that time is extrapolated from its
-first iterations. Writes plane.md, .json and .png into the folder given with -o.
+Whole fits of the study notebook's mixture in the plane over the range of N, with the
+exponents of time and of the samples that are looked at; and data whose samples lie
+along the boundaries, where Blocks gains least. Writes plane.md, .json and .png into the
+folder given with -o.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, too
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import peers
-from benchmarks.data import CASES, Array, initial_centers
+from benchmarks.data import N_THREADS, Array, elapsed, initial_centers
+from benchmarks.fits import LONGEST, extrapolated
 from fastkm import kmeans
 from fastkm.datasets import make_blobs_and_tail
 
-FITS = ("plane", "plane++", "cells", "colours", "line")
 ENGINES = ("blocks", "lanes", "tiles")
-LONGEST = 10_000  # iterations
-
-
-def seconds(run: Any, *arguments: Any) -> float:
-    start = time.perf_counter()
-    run(*arguments)
-    return time.perf_counter() - start
 
 
 def fit(X: Array, centers: Array, max_iter: int = LONGEST, engine: str = "auto") -> Any:
-    options = {"max_iter": max_iter, "tol": 0, "n_threads": peers.N_THREADS}
+    options = {"max_iter": max_iter, "tol": 0, "n_threads": N_THREADS}
     return kmeans(X, len(centers), init=centers, engine=engine, **options)
 
 
-def start(name: str, X: Array) -> Array:
-    k = CASES[name].n_clusters
-    if name.endswith("++"):
-        return kmeans(X, k, random_state=0, max_iter=1, engine="lanes").centers
-    return initial_centers(X, k)
-
-
-def extrapolated(run: peers.Run, X: Array, centers: Array, few: int, n: int) -> float:
-    """Seconds of a fit of n iterations, from fits of 1 and of 1 + few."""
-    one = seconds(run, X, centers, 1)
-    if n <= 1 + few:
-        return seconds(run, X, centers, n)
-    return one + (seconds(run, X, centers, 1 + few) - one) * (n - 1) / few
-
-
-def measure_fit(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict:
-    """Whole fits of everyone on one case."""
-    case = CASES[name]
-    X = case.make()
-    centers = start(name, X)
-    for run in runs.values():  # compile, start threads
-        run(X[: 4 * len(centers) + 20_000], centers, 30)
-    times = []
-    for _ in range(n_rounds):
-        begin = time.perf_counter()
-        result = fit(X, centers)
-        times.append(time.perf_counter() - begin)
-    n_iter = result.n_iter
-    best = {"fastkm": min(times)}
-    for peer, run in runs.items():
-        if peer != "fastkm":
-            best[peer] = extrapolated(run, X, centers, case.n_iter, n_iter)
-    counts = result.report.counts
-    looked = counts.get("samples compared one by one", 0) / (n_iter + 1) / len(X)
-    return {
-        "case": f"{name}: {len(X)} x {X.shape[1]} {X.dtype}, k={len(centers)}",
-        "n_iter": n_iter,
-        "seconds": best,
-        "looked_at": looked,
-        "reason": result.report.reason,
-    }
-
-
-def growth(runs: dict[str, peers.Run], largest: int) -> list[dict]:
+def growth(largest: int) -> list[dict]:
     """Fits of the notebook's mixture, N over its whole range and beyond."""
     found = []
     for n in np.geomspace(300, largest, 12).astype(int):
         X = make_blobs_and_tail(int(n), random_state=0)
         centers = initial_centers(X, 6)
         fit(X, centers)
-        times = {"fastkm": seconds(fit, X, centers)}
+        times = {"fastkm": elapsed(lambda: fit(X, centers))}
         result = fit(X, centers, engine="blocks")
-        run = runs["scikit-learn"]
+        run = peers.find("scikit-learn")
         times["scikit-learn"] = extrapolated(run, X, centers, 20, result.n_iter)
         counts, n_steps = result.report.counts, result.n_iter + 1
         found.append(
@@ -139,68 +87,46 @@ def measure_worst(n: int, n_iter: int = 5) -> list[dict]:
         for engine in ENGINES:
             fit(X[:5000], centers, 2, engine)
         times = {
-            e: min(seconds(fit, X, centers, n_iter, e) for _ in range(2))
+            e: min(elapsed(lambda e=e: fit(X, centers, n_iter, e)) for _ in range(2))
             for e in ENGINES
         }
         found.append({"data": name, "seconds": times})
     return found
 
 
-def markdown(fits: list[dict], curve: list[dict], bad: list[dict], n: int) -> str:
-    names = list(fits[0]["seconds"]) if fits else []
-    lines = ["## Whole fits, milliseconds", ""]
-    lines.append("| case | iterations | " + " | ".join(names) + " | compared |")
-    lines.append("|---" * (len(names) + 3) + "|")
-    for row in fits:
-        own = row["seconds"]["fastkm"]
-        cells = [
-            f"{1e3 * row['seconds'][name]:.1f}"
-            + ("" if name == "fastkm" else f" ({row['seconds'][name] / own:.1f}x)")
-            for name in names
-        ]
-        share = f"{row['looked_at']:.2%}"
-        lines.append(
-            f"| {row['case']} | {row['n_iter']} | "
-            + " | ".join(cells)
-            + f" | {share} |"
-        )
-    lines += ["", "compared: share of the samples compared one by one per iteration."]
-    if curve:
-        sizes = [row["n"] for row in curve]
-        slopes = {
-            name: exponent(
-                sizes, [row["seconds"][name] / row["n_iter"] for row in curve]
-            )
-            for name in ("fastkm", "scikit-learn")
-        }
-        looked = exponent(sizes, [row["looked_at"] for row in curve])
-        lines += ["", "## Growth with N (2-D mixture, k=6)", ""]
-        lines.append(
-            "| N | iterations | fastkm ms | scikit-learn ms | nodes | compared |"
-        )
-        lines.append("|---" * 6 + "|")
-        lines += [
-            f"| {row['n']} | {row['n_iter']} | {1e3 * row['seconds']['fastkm']:.2f} | "
-            f"{1e3 * row['seconds']['scikit-learn']:.2f} | {row['visited']:.0f} | "
-            f"{row['looked_at']:.0f} |"
-            for row in curve
-        ]
-        lines += [
-            "",
-            "Exponents of N over the larger half: time per iteration "
-            f"{slopes['fastkm']:.2f} (scikit-learn {slopes['scikit-learn']:.2f}), "
-            f"samples compared per iteration {looked:.2f}.",
-        ]
-    if bad:
-        lines += ["", f"## Worst data: {n} samples, 5 iterations, milliseconds", ""]
-        lines.append("| data | " + " | ".join(ENGINES) + " |")
-        lines.append("|---" * (len(ENGINES) + 1) + "|")
-        lines += [
-            f"| {row['data']} | "
-            + " | ".join(f"{1e3 * row['seconds'][e]:.1f}" for e in ENGINES)
-            + " |"
-            for row in bad
-        ]
+def markdown(curve: list[dict], bad: list[dict], n: int) -> str:
+    sizes = [row["n"] for row in curve]
+    slopes = {
+        name: exponent(sizes, [row["seconds"][name] / row["n_iter"] for row in curve])
+        for name in ("fastkm", "scikit-learn")
+    }
+    looked = exponent(sizes, [row["looked_at"] for row in curve])
+    lines = ["## Growth with N (2-D mixture, k=6)", ""]
+    lines.append("| N | iterations | fastkm ms | scikit-learn ms | nodes | compared |")
+    lines.append("|---" * 6 + "|")
+    lines += [
+        f"| {row['n']} | {row['n_iter']} | {1e3 * row['seconds']['fastkm']:.2f} | "
+        f"{1e3 * row['seconds']['scikit-learn']:.2f} | {row['visited']:.0f} | "
+        f"{row['looked_at']:.0f} |"
+        for row in curve
+    ]
+    lines += [
+        "",
+        "Exponents of N over the larger half: time per iteration "
+        f"{slopes['fastkm']:.2f} (scikit-learn {slopes['scikit-learn']:.2f}), "
+        f"samples compared per iteration {looked:.2f}.",
+        "",
+        f"## Worst data: {n} samples, 5 iterations, milliseconds",
+        "",
+        "| data | " + " | ".join(ENGINES) + " |",
+        "|---" * (len(ENGINES) + 1) + "|",
+    ]
+    lines += [
+        f"| {row['data']} | "
+        + " | ".join(f"{1e3 * row['seconds'][e]:.1f}" for e in ENGINES)
+        + " |"
+        for row in bad
+    ]
     return "\n".join(lines)
 
 
@@ -226,36 +152,19 @@ def picture(curve: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(FITS))
-    parser.add_argument("-n", "--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-l", "--largest", type=int, default=2_500_000)
     parser.add_argument("-w", "--worst", type=int, default=500_000)
     parser.add_argument("-o", "--output", type=Path, default=Path("plane"))
     arguments = parser.parse_args()
-    unknown = set(arguments.cases) - set(FITS)
-    if unknown:
-        parser.error(f"unknown case {sorted(unknown)[0]}; there are {', '.join(FITS)}")
-    runs = peers.installed()
-    fits = []
-    for name in arguments.cases or FITS:
-        fits.append(measure_fit(name, arguments.rounds, runs))
-        print(markdown(fits[-1:], [], [], 0), flush=True)
-    curve = growth(runs, arguments.largest) if arguments.largest else []
-    bad = measure_worst(arguments.worst) if arguments.worst else []
-    versions = ", ".join(f"{peer} {peers.version(peer)}" for peer in runs)
-    text = (
-        f"{datetime.date.today()}, {platform.machine()}, {peers.N_THREADS} threads, "
-        f"Python {platform.python_version()}; {versions}.\n\n"
-        f"{markdown(fits, curve, bad, arguments.worst)}\n"
-    )
+    curve, bad = growth(arguments.largest), measure_worst(arguments.worst)
+    text = markdown(curve, bad, arguments.worst)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "plane.md").write_text(text)
-    results = {"fits": fits, "growth": curve, "worst": bad}
+    (arguments.output / "plane.md").write_text(text + "\n")
+    results = {"growth": curve, "worst": bad}
     (arguments.output / "plane.json").write_text(json.dumps(results, indent=1))
-    if curve:
-        picture(curve, arguments.output / "plane.png")
-    print(f"\n{text}\nwritten to {arguments.output}")
+    picture(curve, arguments.output / "plane.png")
+    print(f"{text}\n\nwritten to {arguments.output}")
 
 
 if __name__ == "__main__":

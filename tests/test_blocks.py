@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_contract import check_run, check_step, same
 
-from fastkm import engines, lloyd, reference
+from fastkm import engines, kmeans, lloyd, reference
 from fastkm.engines.blocks import Blocks
 from fastkm.kernels import kdtree
 
@@ -182,3 +182,42 @@ def test_most_samples_are_never_looked_at(rng):
     engine = Blocks(make("normal", rng, n=100_000), None, 2)
     engine.step(engine.X[:6])
     assert engine.counts["samples compared one by one"] < 15_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_clusters", "n_steps", "name"),
+    [
+        ((20_000, 2), 6, 300, "blocks"),
+        ((20_000, 4), 6, 300, "blocks"),
+        ((20_000, 2), 400, 3, "blocks"),
+        ((20_000, 2), 6, 0, "lanes"),
+        ((20_000, 2), 6, 5, "lanes"),
+        ((20_000, 5), 6, 300, "lanes"),
+        ((2_000, 2), 6, 300, "lanes"),
+        ((20_000, 2), 5000, 300, "tiles"),
+    ],
+)
+def test_the_build_has_to_be_repaid(shape, n_clusters, n_steps, name):
+    choice = engines.choose(np.zeros(shape), None, n_clusters, 1, n_steps=n_steps)
+    assert choice.name == name
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_whole_fits_are_those_of_lanes(dtype, rng):
+    X = make("outlier", rng, n=12_000, dtype=dtype)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    runs = [
+        kmeans(X, 8, sample_weight=weights, n_init=2, random_state=0, engine=engine)
+        for engine in ("auto", "lanes")
+    ]
+    assert [run.report.engine for run in runs] == ["blocks", "lanes"]
+    same(runs[0].centers, runs[1].centers)
+    same(runs[0].labels, runs[1].labels)
+    assert runs[0].inertia == runs[1].inertia
+    assert runs[0].report.n_changed == runs[1].report.n_changed
+    counts = runs[0].report.counts
+    assert (
+        0
+        < counts["samples compared one by one"]
+        < len(X) * sum(run.n_iter + 2 for run in runs)
+    )

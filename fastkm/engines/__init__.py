@@ -55,10 +55,11 @@ def choose(
     `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
     come, all restarts together (0: a single assignment): what they could repay.
     """
-    # Milliseconds per step and of the build, one Zen 3 machine of 2 cores; Blocks lost
-    # from 4 features on: 300k x 2, k=6: lanes 3.2, blocks 0.3 + 35; k=100: tiles 10,
-    # blocks 1.8 + 58; 300k x 3, k=1000: tiles 72, blocks 19 + 31; 300k x 4, k=100:
-    # tiles 10, blocks 15. At 20k x 2, k=6: lanes 0.26, blocks 0.10 + 3.3.
+    # Milliseconds per step + of the build, one Zen 3 machine of 2 cores, mixtures that
+    # overlap. 300k x 2, k=6: lanes 3.2, blocks 0.3 + 35; k=100: tiles 10, blocks 1.8 +
+    # 58; 300k x 3, k=1000: tiles 72, blocks 19 + 31; 300k x 4, k=100: tiles 12.8,
+    # blocks 9.2; x 5: 14 and 14; x 6: 14 and 19. 20k x 2, k=6: lanes 0.26, blocks 0.1 +
+    # 3.3.
     n_samples, n_features = X.shape
     repaid = n_steps * max(n_clusters, 40) >= 1000
     divisible = n_samples >= max(10_000, 50 * n_clusters)
@@ -69,7 +70,7 @@ def choose(
     n_terms = n_features * n_clusters
     if engine != "auto":
         name, reason = engine, f"asked for with engine={engine!r}"
-    elif n_features <= 3 and repaid and divisible:
+    elif n_features <= 4 and repaid and divisible:
         name = "blocks"
         reason = f"{n_features} features, a sort to be repaid by up to {n_steps} steps"
     elif n_terms <= 64:

@@ -24,7 +24,7 @@ from fastkm.engines.base import Array, InMemory, Step
 from fastkm.exactsum import ExactSum
 from fastkm.kernels import blocks, kdtree, sums
 
-MOST_UNROLLED = 3  # features up to which the kernel is compiled for their number
+MOST_UNROLLED = 4  # features up to which the kernel is compiled for their number
 
 
 def dominance(n_features: int) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from fastkm.kernels.kdtree import (
 NOBODY, MIXED = -1, -2
 SPLIT = 7  # level whose nodes are shared out among the threads
 MOST_LEVELS = DEPTH + MOST_BITS + 2
-LARGEST = 1e300
+LARGEST = 1e300  # squared distance up to which `dominance` holds
 
 
 @inlined
