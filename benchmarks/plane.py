@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def growth(largest: int) -> list[dict]:
         X = make_blobs_and_tail(int(n), random_state=0)
         centers = initial_centers(X, 6)
         fit(X, centers)
-        times = {"fastkm": elapsed(lambda: fit(X, centers))}
+        times = {"fastkm": elapsed(partial(fit, X, centers))}
         result = fit(X, centers, engine="blocks")
         run = peers.find("scikit-learn")
         times["scikit-learn"] = extrapolated(run, X, centers, 20, result.n_iter)
@@ -87,7 +88,7 @@ def measure_worst(n: int, n_iter: int = 5) -> list[dict]:
         for engine in ENGINES:
             fit(X[:5000], centers, 2, engine)
         times = {
-            e: min(elapsed(lambda e=e: fit(X, centers, n_iter, e)) for _ in range(2))
+            e: min(elapsed(partial(fit, X, centers, n_iter, e)) for _ in range(2))
             for e in ENGINES
         }
         found.append({"data": name, "seconds": times})

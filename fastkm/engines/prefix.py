@@ -10,6 +10,9 @@ images, 16 of 784 coordinates rule out 98.5 % of 4000 centers, 95 coordinates 99
 Of the samples whose own center has not moved since the last step, only the centers that
 moved are looked at: the others lost then, and would lose again (Kaukoranta, Fränti and
 Nevalainen, A fast exact GLA based on code vector activity detection, 2000, section 3).
+
+While the pairs that are left would cost more than all pairs cost the tiles, as a pilot
+estimates, the tiles find the labels.
 """
 
 from __future__ import annotations
@@ -116,6 +119,11 @@ class Queue(NamedTuple):
     hints: Array
     known: Array
 
+    def share(self, n_samples: int, n_clusters: int) -> float:
+        """Share of all pairs."""
+        n_queued = self.left.sum() if self.left.size else n_samples
+        return float(n_queued / n_samples * len(self.ids) / n_clusters)
+
 
 class Prefix(Tiles):
     """The engine of this module (see there).
@@ -133,7 +141,8 @@ class Prefix(Tiles):
         widest = min(WIDEST, self.n_features * 3 // 4)
         self.width = max(1, widest // DOT_STEP) * DOT_STEP
         self.row_width = -(-self.n_features // DOT_STEP) * DOT_STEP
-        self.n_lead = 0  # coordinates of the first sieve; 0: all is left to the tiles
+        self.n_lead = 0  # coordinates of the first sieve
+        self.cost = np.inf  # of a pair there, tiles = 1
         self.lead = np.empty((0, 0), np.float32)
         self._n_finds = 0
         self._seen = self._no_centers(0)
@@ -199,42 +208,49 @@ class Prefix(Tiles):
         return changed
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        # After finds 0, 1, 2, 4, 8; later only as long as nothing is sieved.
+        queues = self.queue, np.empty(self.n_samples, np.int64)
+        n_chunks = self.n_chunks(0.2 * self.n_samples * len(centers))
+        works = self._divide(n_chunks, centers, queues)
+        reach = 2.0 * float(self._seen.norms.max())
+        served = self._float32_serves(len(centers), reach)
+        # After finds 0, 1, 2, 4, 8; later only as long as sieving does not pay.
         is_pilot = not self._n_finds & (self._n_finds - 1)
-        is_pilot = is_pilot and (self._n_finds <= LAST_PILOT or not self.n_lead)
+        if served and is_pilot and (self._n_finds <= LAST_PILOT or self.cost > 1):
+            self._choose_lead()
         self._n_finds += 1
-        seen_are_known = self._seen.given is self._centers
-        if is_pilot or self.n_lead:
-            moved = self._see(centers)
-            reach = 2.0 * float(self._seen.norms.max())
-            if not self._float32_serves(len(centers), reach):
-                self.n_lead = 0
-            elif is_pilot:
-                self._choose_lead()
-        if not self.n_lead:
+        share = sum(work.share(self.n_samples, len(centers)) for work in works)
+        if not (served and share * self.cost < 0.9):
             self._scores[:, 1] = np.inf
             super().find(centers, labels, keep)
             return
+        self._prepare()
         if reach > self._reach:  # with some room: limits hold for a smaller reach, too
             self._reach = 1.25 * reach
             self._scores[:, 1] = np.inf
-        n_chunks = self.n_chunks(0.2 * self.n_samples * len(centers))
+        for work in works:
+            self._label(n_chunks, work, labels, keep)
+
+    def _divide(
+        self, n_chunks: int, centers: Array, queues: tuple[Array, Array]
+    ) -> list[Queue]:
+        """Samples whose center moved may go anywhere, others only to centers that did.
+
+        The centers become the seen ones.
+        """
+        seen_are_known = self._seen.given is self._centers
+        moved = self._see(centers)
         everyone = np.arange(len(centers))
         if len(self._centers) != len(centers):
-            work = Queue(self.queue, NONE, everyone, NONE, UNKNOWN)
-            self._label(n_chunks, work, labels, keep)
-            return
+            return [Queue(queues[0], NONE, everyone, NONE, UNKNOWN)]
         if not seen_are_known:
             moved = (centers != self._centers).any(axis=1)
-        queues = self.queue, np.empty(self.n_samples, np.int64)
         sizes = prefix.split(n_chunks, self._labels, moved, *queues)
         n_moved, n_others = np.array(sizes).T.copy()
         some = np.flatnonzero(moved)
-        for work in (
+        return [
             Queue(queues[0], n_moved, everyone, self._labels, UNKNOWN),
             Queue(queues[1], n_others, some, self._labels, self._scores),
-        ):
-            self._label(n_chunks, work, labels, keep)
+        ]
 
     def _label(self, n_chunks: int, work: Queue, labels: Array, keep: bool) -> None:
         centers, rows, norms, coordinates = self._seen
@@ -288,7 +304,7 @@ class Prefix(Tiles):
         return np.ascontiguousarray(packed).ravel(), norms
 
     def _choose_lead(self) -> None:
-        """Choose the first sieve by what some samples would let pass."""
+        """Choose the first sieve, and find its cost, by what some samples let pass."""
         _, center_rows, norms, center_coordinates = self._seen
         some = np.zeros((min(PILOT_ROWS, self.n_samples), self.row_width), np.float32)
         with np.errstate(over="ignore"):  # the tiles will see to such values
@@ -313,12 +329,12 @@ class Prefix(Tiles):
         costs = leads + 1 + PER_PAIR + shares[:-1] * PER_PASSED
         costs += shares[-1] * PER_FEATURE * self.n_features
         best = int(costs.argmin())
-        pays = costs[best] < 0.9 * (self.n_features + PER_PAIR)
-        self._use_lead(int(leads[best]) if pays else 0)
+        self.n_lead = int(leads[best])
+        self.cost = float(costs[best]) / (self.n_features + PER_PAIR)
 
-    def _use_lead(self, n_lead: int) -> None:
-        if n_lead and not len(self.coordinates):
+    def _prepare(self) -> None:
+        """Make the coordinates of all samples, when they are first used."""
+        if not len(self.coordinates):
             self.coordinates = self._project(self.X)
-        if n_lead and self.lead.shape[1] != n_lead + 1:
-            self.lead = self._shorten(self.coordinates, n_lead)
-        self.n_lead = n_lead
+        if self.lead.shape[1] != self.n_lead + 1:
+            self.lead = self._shorten(self.coordinates, self.n_lead)
