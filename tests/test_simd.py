@@ -145,6 +145,18 @@ WIDTHS = """
             for engine in engines.ENGINES.values():
                 fast = engine(X, None, 1).assign(C)
                 assert (fast[0] == labels).all() and (fast[1] == distances).all()
+
+    def sieve_always(self):
+        self.n_lead, self.cost = 3, 0.0
+
+    engines.Prefix._choose_lead = sieve_always
+    X = rng.normal(size=(130, 40)).astype("f4")
+    for engine in (engines.Prefix(X, None, 1), engines.Skips(X, None, 1)):
+        for C in (X[:33], X[1:34], X[1:34] + X[40:73] / 1000):
+            totals = lloyd.exact_totals(engine, engine.step(C), engine._labels)
+            labels, sums, weights = reference.step(X, C)
+            assert (engine._labels == labels).all()
+            assert (totals == np.column_stack([sums, weights])).all()
 """
 
 

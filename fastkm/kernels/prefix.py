@@ -220,6 +220,36 @@ def gather(masks, n_tiles, n_places, ids, found, n_found):
                 n_found[r] += 1
 
 
+@serial
+def compare(
+    X, i, shift, margin, row, center_rows, norms, coordinates, center_coordinates,
+    width, found, n_found, near, scores, limit,
+):  # fmt: skip
+    """Full scores of the centers found that pass the second sieve, too.
+
+    They join near and scores, which hold a first center. Every better score lowers
+    the limit. Returns how many there are, the limit, and the sample's slack if they are
+    more than one.
+    """
+    best, slack, n_near = scores[0], 0.0, 1
+    for n in range(n_found):
+        c = np.int64(found[n])
+        product: float = dot(
+            coordinates, i * width, center_coordinates, c * width, width
+        )
+        if c == near[0] or norms[c] - product > limit:
+            continue
+        if n_near == 1:
+            load_row(X, i, shift, row)
+            slack = slack_of(row, margin)
+        near[n_near], scores[n_near] = c, full_score(row, center_rows, norms, c)
+        if scores[n_near] < best:
+            best = scores[n_near]
+            limit = rounded_up(np.float64(best) + slack)
+        n_near += 1
+    return n_near, limit, slack
+
+
 @inlined
 def nearest(X, i, centers, near, scores, n_near, limit):
     """Decide among centers: those whose score is not above the limit, by distance.
@@ -337,24 +367,12 @@ def label_by_prefix(
                 end += 1
                 continue
             n_passed += n_found[r]
-            near[0], near_scores[0], n_near = hinted[r], best[r], 1
-            lead_score, limit, slack = best[r], limits[r], 0.0
-            for n in range(n_found[r]):
-                c = np.int64(found[r, n])
-                product: float = dot(
-                    all_coordinates, i * width, center_coordinates, c * width, width
-                )
-                if c == hinted[r] or norms[c] - product > limit:
-                    continue
-                if n_near == 1:
-                    load_row(X, i, shift, row)
-                    slack = slack_of(row, margin)
-                near[n_near] = c
-                near_scores[n_near] = full_score(row, center_rows, norms, c)
-                if near_scores[n_near] < lead_score:
-                    lead_score = near_scores[n_near]
-                    limit = rounded_up(np.float64(lead_score) + slack)
-                n_near += 1
+            near[0], near_scores[0] = hinted[r], best[r]
+            n_near, limit, slack = compare(
+                X, i, shift, margin, row, center_rows, norms, all_coordinates,
+                center_coordinates, width, found[r], n_found[r], near, near_scores,
+                limits[r],
+            )  # fmt: skip
             n_full += n_near
             place, by_distance = nearest(
                 X, i, centers, near, near_scores, n_near, limit
