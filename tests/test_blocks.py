@@ -194,7 +194,7 @@ def test_most_samples_are_never_looked_at(rng):
         ((20_000, 2), 6, 5, "lanes"),
         ((20_000, 5), 6, 300, "lanes"),
         ((2_000, 2), 6, 300, "lanes"),
-        ((20_000, 2), 5000, 300, "tiles"),
+        ((20_000, 2), 5000, 300, "skips"),
     ],
 )
 def test_the_build_has_to_be_repaid(shape, n_clusters, n_steps, name):

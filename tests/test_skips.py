@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from cases import DTYPES, Case
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_contract import check_run, same
 
@@ -32,10 +32,11 @@ def test_runs(offset, n_threads, dtype, monkeypatch):
     check_run(Skips, Case(X, X[:9].copy(), weights), n_threads)
 
 
-@settings(max_examples=60, deadline=None)
+@example(seed=1, scale=1e150, step=0.1, on_lattice=False)  # keys beyond float32
+@settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    scale=st.sampled_from([1e-300, 1e-160, 1e-30, 1.0, 1e10, 1e150]),
+    scale=st.sampled_from([1e-300, 1e-160, 1e-44, 1e-30, 1.0, 1e10, 1e38, 1e150]),
     step=st.sampled_from([1e-9, 1e-3, 0.1, 1.0]),
     on_lattice=st.booleans(),
 )

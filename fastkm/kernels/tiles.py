@@ -157,6 +157,13 @@ def partial_size(n_features, itemsize):
 
 
 @inlined
+def rounded_down(value):
+    """A finite float32, or -inf, that is not above a float64 (NaN stays NaN)."""
+    lower = value - abs(value) * 2.0**-22 - 2.0**-149
+    return np.float32(3e38 if lower > 3e38 else lower)
+
+
+@inlined
 def lead_of(best, second, norm, error, n_features):
     """Lower bound on how much nearer the best center is than any other.
 
@@ -199,7 +206,7 @@ def certify(
                     np.float64(best[r]), np.float64(second[r]), norm, error, n_features
                 )
                 key = lead + room[label]
-                keys[rows[r]] = np.float32(key - abs(key) * 2.0**-22)
+                keys[rows[r]] = rounded_down(key)
         else:
             undecided[n_undecided] = rows[r]
             n_undecided += 1
