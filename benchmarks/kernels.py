@@ -93,9 +93,10 @@ def _passes(case):
     X, centers, _ = data.work(case)
     samples = Lanes(X, None, N_THREADS)
     labels, distances = data.make_engine("auto", X, len(centers)).assign(centers)
-    chosen = Chosen(samples, 0)
     n_chunks = samples.n_chunks(1.0 * X.size)
     some = np.arange(1, 1 + N_OTHERS)
+    chosen = Chosen(samples, 0, len(centers), N_OTHERS)
+    chosen.potentials(some)
     wide = centers.astype(np.float64)
     per_sample = 8 * len(X)
     return {
@@ -108,8 +109,11 @@ def _passes(case):
             lambda: samples.sums(labels, len(centers)),
             X.nbytes + 2 * labels.nbytes,
         ),
-        "choose": (lambda: chosen.add(1), X.nbytes + 2 * per_sample),
-        "potentials": (lambda: chosen.potentials(some), X.nbytes + per_sample),
+        "choose": (lambda: chosen.choose(0), chosen.masks.nbytes),
+        "potentials": (
+            lambda: chosen.potentials(some),
+            chosen.sketch.packed.nbytes + chosen.limits.nbytes,
+        ),
         "distance_table": (
             lambda: samples.distance_table(X[some]),
             X.nbytes + N_OTHERS * per_sample,

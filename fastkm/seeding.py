@@ -10,43 +10,60 @@ from numpy.typing import NDArray
 
 from fastkm import validation
 from fastkm.engines.base import join_chunks
-from fastkm.engines.lanes import Lanes, block_rows
-from fastkm.kernels import exact, lanes
+from fastkm.engines.lanes import Lanes
+from fastkm.engines.sketch import Sketch
+from fastkm.kernels import exact, seeding
+from fastkm.kernels.seeding import BLOCK
+from fastkm.kernels.simd import LANES_32, MASK
 
 Array = NDArray[Any]
 Generator = np.random.Generator
-
-BLOCK = 1024  # samples whose exact sum a draw can pass in one step
 
 
 class Chosen:
     """The samples chosen so far, and every sample's distance to the nearest of them.
 
-    16 bytes per sample.
+    12 bytes per sample, a bit per candidate of a step, and the `Sketch`.
     """
 
-    def __init__(self, samples: Lanes, first: int) -> None:
+    def __init__(
+        self, samples: Lanes, first: int, n_clusters: int, n_trials: int
+    ) -> None:
         self.samples = samples
+        self.sketch = Sketch(samples, n_clusters, n_trials)
+        n_tiles = -(-samples.n_samples // LANES_32)
         self.nearest = np.full(samples.n_samples, np.inf)
-        self.blocks = np.empty((-(-samples.n_samples // BLOCK), 3))
+        self.limits = np.full(n_tiles * LANES_32, -np.inf, np.float32)
+        # A sum with slack is not brought up to date but made anew.
+        self.blocks = np.full((-(-samples.n_samples // BLOCK), 3), np.inf)
         self.indices: list[int] = []
-        self.add(first)
+        # The first sample is nearer than none.
+        self.candidates = np.array([first])
+        self.masks = np.full((n_tiles, 1), -1).astype(MASK)
+        self.choose(0)
 
-    def add(self, i: int) -> None:
-        """Choose sample i."""
-        self.indices.append(i)
+    def choose(self, t: int) -> None:
+        """Choose one of the last candidates."""
+        self.indices.append(int(self.candidates[t]))
         samples = self.samples
-        n_chunks = min(samples.n_chunks(2.0 * samples.X.size), len(self.blocks))
-        lanes.choose(
-            n_chunks,
+        seeding.choose(
+            self._n_chunks(2.0),
             samples.X,
             samples.kernel_weights,
-            samples.X[i].astype(np.float64),
-            block_rows(samples.n_features),
-            BLOCK,
+            samples.X[self.candidates].astype(np.float64),
+            t,
+            self.masks.shape[1],
+            self.masks.ravel(),
+            self.sketch.squares,
             self.nearest,
+            self.limits,
             self.blocks,
         )
+
+    def _n_chunks(self, nanoseconds: float) -> int:
+        """Threads for so much work per sample."""
+        n_chunks = self.samples.n_chunks(nanoseconds * self.samples.n_samples)
+        return min(n_chunks, len(self.blocks))
 
     def draw(self, threshold: float) -> int:
         """Draw one sample as `reference.draw` does from weight * nearest."""
@@ -69,16 +86,25 @@ class Chosen:
     def potentials(self, candidates: Array) -> list[float]:
         """Inertia that each of the candidates (indices) would leave."""
         samples = self.samples
-        n_chunks = samples.n_chunks(1.0 * samples.X.size * len(candidates))
+        self.candidates = candidates
+        packed, norms = self.sketch.candidates(candidates)
+        if self.masks.shape[1] != norms.size:
+            self.masks = np.empty((len(self.masks), norms.size), MASK)
+        n_chunks = self._n_chunks(0.1 * packed.size + 2.0 * norms.size)
         totals = np.zeros((n_chunks, len(candidates), 3))
         rows = samples.X[candidates].astype(np.float64)
-        lanes.potentials(
+        seeding.potentials(
             n_chunks,
             samples.X,
             samples.kernel_weights,
             self.nearest,
+            self.limits,
+            self.blocks,
+            self.sketch.packed,
             rows,
-            block_rows(samples.n_features),
+            packed,
+            norms,
+            self.masks.ravel(),
             totals,
         )
         values, uncertain = join_chunks(np.moveaxis(totals, 2, 1)).rounded()
@@ -125,17 +151,20 @@ def plusplus(
 ) -> Array:
     """Greedy k-means++: `reference.kmeans_plusplus`."""
     n_trials = n_local_trials or 2 + int(math.log(n_clusters))
-    chosen = Chosen(samples, first_sample(samples, rng))
+    first = first_sample(samples, rng)
+    if n_clusters == 1:
+        return np.array([first])
+    chosen = Chosen(samples, first, n_clusters, n_trials)
     potential = samples.inertia(chosen.nearest)
     while len(chosen.indices) < n_clusters:
         thresholds = rng.random(n_trials) * potential
         if potential == 0:
-            chosen.add(_lowest_free(chosen.indices))
+            chosen.indices.append(_lowest_free(chosen.indices))
             continue
         candidates = np.array([chosen.draw(r) for r in thresholds])
         potentials = chosen.potentials(candidates)
         best = int(np.argmin(potentials))
-        chosen.add(int(candidates[best]))
+        chosen.choose(best)
         potential = potentials[best]
     return np.array(chosen.indices)
 
@@ -147,14 +176,22 @@ def _lowest_free(indices: list[int]) -> int:
 
 def farthest(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     """Farthest-first: `reference.farthest_first`."""
-    chosen = Chosen(samples, first_sample(samples, rng))
+    first = first_sample(samples, rng)
+    if n_clusters == 1:
+        return np.array([first])
+    chosen = Chosen(samples, first, n_clusters, n_trials=1)
     positive = samples.positive()
     while len(chosen.indices) < n_clusters:
-        rank = chosen.nearest.copy()
+        rank = chosen.nearest
         if positive is not None:
-            rank[~positive] = -1.0
-        rank[chosen.indices] = -2.0
-        chosen.add(int(rank.argmax()))
+            rank = np.where(positive, rank, -1.0)
+        i = int(rank.argmax())
+        if not rank[i] > 0:  # else it was not chosen before: it would be at distance 0
+            rank = rank.copy()
+            rank[chosen.indices] = -2.0
+            i = int(rank.argmax())
+        chosen.potentials(np.array([i]))
+        chosen.choose(0)
     return np.array(chosen.indices)
 
 

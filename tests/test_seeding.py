@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastkm import engines, kmeans_plusplus, reference, seeding
+from fastkm.engines import sketch
+from fastkm.engines.prefix import make_basis
+from fastkm.engines.sketch import Sketch
 from fastkm.kernels import exact
 
 REFERENCES = {
@@ -55,6 +58,82 @@ def test_threads_do_not_matter(init, n_threads, monkeypatch):
     X = gaussian(3000, 5, 1, np.float64).X
     check(init, X, 9, None, n_threads)
     check(init, X, 9, np.random.default_rng(1).gamma(0.3, size=3000), n_threads)
+
+
+def flat(n, d, dtype, offset=0.0):
+    """Samples near a plane of three dimensions."""
+    rng = np.random.default_rng(3)
+    X = 5 * rng.normal(size=(n, 3)) @ rng.normal(size=(3, d))
+    return (X + 0.1 * rng.normal(size=(n, d)) + offset).astype(dtype)
+
+
+def with_ties(n, dtype):
+    """A lattice in a few of 12 dimensions, and an outlier that swamps the sums."""
+    X = np.random.default_rng(4).integers(0, 3, size=(n, 12)).astype(dtype)
+    X[:, 3:] = 0
+    X[n // 2] = 1e9
+    return X
+
+
+@every_init
+@every_dtype
+@pytest.mark.parametrize("special", SPECIAL)
+def test_same_samples_from_a_basis(init, special, dtype, monkeypatch):
+    monkeypatch.setattr(
+        sketch,
+        "choose_basis",
+        lambda X, shift, *_: make_basis(X - shift, (len(shift) + 1) // 2),
+    )
+    case = SPECIAL[special](dtype)
+    check(init, case.X, len(case.centers), case.weights)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "farthest"])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    "X",
+    [
+        flat(2600, 40, np.float32),
+        flat(2600, 40, np.float64),
+        flat(2600, 40, np.float32, offset=1e4),
+        flat(1500, 13, np.float64) * 1e-200,
+        flat(1500, 13, np.float64) * 1e140,
+        with_ties(3000, np.float32),
+        with_ties(3000, np.float64),
+        gaussian(1030, 33, 1, np.float32).X,
+        np.repeat(gaussian(40, 5, 1, np.float64).X, 60, axis=0),
+    ],
+    ids=lambda X: f"{X.dtype}-{X.shape[1]}-{X.max():.0e}",
+)
+def test_same_samples_in_several_blocks(init, X, n_threads, monkeypatch):
+    monkeypatch.setattr(
+        engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
+    )
+    n_clusters = 12
+    weights = np.random.default_rng(1).gamma(0.3, size=len(X))
+    weights[::7] = 0
+    for some in (None, weights):
+        rng, again = np.random.default_rng(2), np.random.default_rng(2)
+        fast = seeding.CHOOSERS[init](
+            engines.Lanes(X, some, n_threads), n_clusters, rng
+        )
+        slow = REFERENCES[init](X, n_clusters, again, some)
+        assert fast.tolist() == slow.tolist()
+
+
+@every_dtype
+def test_a_basis_is_chosen_where_it_pays(dtype):
+    near_plane, anywhere = flat(2000, 60, dtype), gaussian(2000, 60, 1, dtype).X
+    assert Sketch(engines.Lanes(near_plane, None, 1), 50, 5).width <= 10
+    assert Sketch(engines.Lanes(anywhere, None, 1), 50, 5).width == 61
+
+
+def test_a_sum_whose_largest_term_goes_away():
+    """What an outlier hid of the sums of its block must come back."""
+    X = np.random.default_rng(5).normal(size=(1500, 3))
+    X[700] = 1e18
+    check("k-means++", X, 6, None)
+    check("k-means++", X, 6, 10.0 ** np.random.default_rng(6).integers(-9, 9, 1500))
 
 
 @every_init

@@ -41,6 +41,24 @@ def packed(rng, dtype, n_features, n_groups):
     return samples, centers, norms, best, second, np.zeros(lanes, dtype), partial
 
 
+@njit
+def distances_of_rows(X, rows, centers, j, out):
+    for at in range(0, len(rows), simd.ROWS):
+        simd.row_distances(X, rows, at, centers, j, out, at)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_features", [1, 2, 4, 7, 8, 9, 33])
+def test_row_distances_have_the_reference_bits(dtype, n_features, rng):
+    X = (rng.normal(size=(50, n_features)) * 10.0 ** rng.integers(-9, 9)).astype(dtype)
+    centers = rng.normal(size=(3, n_features))
+    rows = rng.integers(0, 50, size=3 * simd.ROWS)
+    distances = np.empty(len(rows))
+    distances_of_rows(X, rows, centers, 2, distances)
+    expected = reference.squared_distances(X.astype(np.float64), centers)[rows, 2]
+    assert distances.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_features", [1, 2, 7, 64, 333])
 def test_tile_keeps_the_best_two(dtype, n_features, rng):
@@ -132,7 +150,7 @@ def test_margin_covers_the_error_of_scores(dtype, n_features, spread, rng):
 
 WIDTHS = """
     import numpy as np
-    from fastkm import engines, reference, lloyd
+    from fastkm import engines, lloyd, reference, seeding
     from fastkm.kernels import simd
     print(simd.VECTOR_BYTES, simd.VECTORS, simd.HAS_FMA)
     rng = np.random.default_rng(0)
@@ -145,6 +163,11 @@ WIDTHS = """
             for engine in engines.ENGINES.values():
                 fast = engine(X, None, 1).assign(C)
                 assert (fast[0] == labels).all() and (fast[1] == distances).all()
+            fast = seeding.plusplus(
+                engines.Lanes(X, None, 1), k, np.random.default_rng(1)
+            )
+            slow = reference.kmeans_plusplus(X, k, np.random.default_rng(1))
+            assert (fast == slow).all()
 
     def sieve_always(self):
         self.n_lead, self.cost = 3, 0.0

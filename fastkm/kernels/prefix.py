@@ -3,7 +3,7 @@
 Samples and centers are reduced to coordinates in an orthonormal basis and the norm of
 the rest, an upper bound. In these numbers a score can only come out lower than in all
 features, so a center whose reduced score is above the limit of a sample is out: its
-distance is greater, `engines.prefix.prefix_margin` proves it. Three sieves follow one
+distance is greater, `engines.tiles.score_margin` proves it. Three sieves follow one
 another: a few coordinates of all pairs (`simd.sift`), more coordinates of those that
 passed (`simd.dot`), all features of the rest. What then lies within the rounding error
 of the best is decided by exact distances, so that labels are `reference.assign`'s.

@@ -549,6 +549,90 @@ def add_terms(typingctx, X, i, f, weight, totals, at, plane):
     return signature, generate
 
 
+ROWS = 2 * VECTOR_BYTES // 8  # samples that `row_distances` takes at once
+
+
+@intrinsic
+def row_distances(typingctx, X, rows, row_at, centers, j, out, out_at):
+    """Squared distances of the samples rows[row_at], ... to (float64) center j.
+
+    ROWS of them, into out[out_at:]: `exact.distance` in lanes over samples, the same
+    operations, so the same bits. Two vectors of samples, as an addition takes longer
+    than a transposed load.
+    """
+    word = types.int64
+    signature = types.none(X, rows, word, centers, word, out, word)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        X, rows, row_at, centers, j, out, out_at = arguments
+        emit = _Emitter(builder, types.float64)
+        source = _Emitter(builder, kinds[0].dtype)
+        kind = ir.VectorType(source.element, emit.width)
+        samples = cgutils.create_struct_proxy(kinds[0])(context, builder, X)
+        n_features = builder.extract_value(samples.shape, 1)
+        rows = emit.pointer(_data(context, builder, kinds[1], rows), row_at)
+        center = _data(context, builder, kinds[3], centers)
+        center = emit.pointer(center, builder.mul(j, n_features))
+        groups = [
+            [
+                emit.pointer(samples.data, builder.mul(builder.load(row), n_features))
+                for row in (
+                    emit.pointer(rows, ir.Constant(row_at.type, g * emit.width + r))
+                    for r in range(emit.width)
+                )
+            ]
+            for g in range(ROWS // emit.width)
+        ]
+        sums = [cgutils.alloca_once(builder, emit.vector) for _ in groups]
+        for slot in sums:
+            builder.store(ir.Constant(emit.vector, None), slot)
+
+        def widened(values):
+            if source.element == emit.element:
+                return values
+            return builder.fpext(values, emit.vector)
+
+        def add_feature(f, columns):
+            coordinate = emit.splat(builder.load(emit.pointer(center, f)))
+            for slot, column in zip(sums, columns, strict=True):
+                difference = builder.fsub(column, coordinate)
+                square = builder.fmul(difference, difference)
+                builder.store(builder.fadd(builder.load(slot), square), slot)
+
+        step = ir.Constant(n_features.type, emit.width)
+        n_squares = builder.sdiv(n_features, step)
+        with cgutils.for_range(builder, n_squares) as loop:
+            first = builder.mul(loop.index, step)
+            squares = [
+                _transposed(
+                    builder,
+                    [widened(source.load(emit.pointer(p, first), kind)) for p in group],
+                )
+                for group in groups
+            ]
+            for f, columns in enumerate(zip(*squares, strict=True)):
+                add_feature(builder.add(first, ir.Constant(first.type, f)), columns)
+        one, whole = ir.Constant(step.type, 1), builder.mul(n_squares, step)
+        with cgutils.for_range_slice(builder, whole, n_features, one) as (f, _):
+            loaded = []
+            for group in groups:
+                values = ir.Constant(kind, ir.Undefined)
+                for r, p in enumerate(group):
+                    lane = ir.Constant(ir.IntType(32), r)
+                    value = builder.load(emit.pointer(p, f))
+                    values = builder.insert_element(values, value, lane)
+                loaded.append(widened(values))
+            add_feature(f, loaded)
+        out = emit.pointer(_data(context, builder, kinds[5], out), out_at)
+        for g, slot in enumerate(sums):
+            place = emit.pointer(out, ir.Constant(out_at.type, g * emit.width))
+            emit.store(builder.load(slot), place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @intrinsic
 def prefetch_row(typingctx, X, i):
     """Ask for the first cache line of X[i]."""
