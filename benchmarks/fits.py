@@ -72,6 +72,11 @@ def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict[str, A
     }
 
 
+def spell(seconds: float) -> str:
+    """Three significant digits."""
+    return f"{float(f'{seconds:.3g}'):,g} s"
+
+
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown: seconds, and times fastkm's."""
     names = list(results[0]["seconds"])
@@ -81,9 +86,9 @@ def table(results: list[dict[str, Any]]) -> str:
     ]
     for result in results:
         own = result["seconds"]["fastkm"]
-        cells = [f"{result['seconds']['fastkm']:.3g} s"]
+        cells = [spell(own)]
         cells += [
-            f"{seconds:.3g} s ({digits(seconds / own)}x)"
+            f"{spell(seconds)} ({digits(seconds / own)}x)"
             for name, seconds in result["seconds"].items()
             if name != "fastkm"
         ]
