@@ -185,7 +185,7 @@ def _warm_up(task: digits.Task) -> None:
     large = make_diagonal(5_000, random_state=0)
     for X in (make_blobs_and_tail(300), make_blobs_and_tail(50_000), large):
         for init in INITS:
-            kmeans(X, 6, init=init, n_init=1, max_iter=2, random_state=0)
+            kmeans(X, 6, init=init, n_init=1, random_state=0)
     train, labels, test, _ = task.digits
     few = {**task.parameters, "n_clusters": 50, "max_iter": 2}
     model = ClusterClassifier(**few)
