@@ -116,6 +116,18 @@ def halfway_sums(dtype: Any) -> Case:
     return Case(X, X[:1].copy(), None)
 
 
+def emptied(dtype: Any, seed: int) -> Case:
+    """Clusters lose their last sample while some sum does not fit a double-double."""
+    rng = np.random.default_rng(seed)
+    n, k = int(rng.integers(6, 14)), int(rng.integers(3, 6))
+    places = rng.integers(0, 8, size=(n, 2)) + rng.normal(size=(n, 2)) * 0.1
+    wild = rng.choice([1.0, 2.0**-60, 1.1 * 2.0**-120], n) * 0.1
+    centers = np.column_stack([rng.integers(0, 8, size=(k, 2)), np.zeros(k)])
+    return Case(
+        np.column_stack([places, wild]).astype(dtype), centers.astype(dtype), None
+    )
+
+
 def subnormal(dtype: Any) -> Case:
     tiny = np.finfo(dtype).smallest_subnormal
     steps = generator(9).integers(-50, 50, size=(100, 4))
@@ -164,6 +176,9 @@ SPECIAL = {
         mixed_magnitudes(dtype) if dtype is np.float32 else wild_magnitudes(dtype)
     ),
     "halfway_sums": halfway_sums,
+    # Found by a search: runs that differed when only emptied clusters were overlooked.
+    "emptied_once": lambda dtype: emptied(dtype, 745),
+    "emptied_and_refilled": lambda dtype: emptied(dtype, 795),
     "subnormal": subnormal,
     "weighted": weighted,
     "heavy_and_light": heavy_and_light,

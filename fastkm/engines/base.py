@@ -29,7 +29,7 @@ class Step(NamedTuple):
     totals : exact sums (n_clusters, n_features + 1), of the weighted samples of each
         cluster and, in the last column, of their weights
     n_changed : int, samples whose label differs from the last step's
-    touched : (n_clusters,) bool, clusters that such a sample left or entered
+    touched : (n_clusters,) bool, clusters that such a sample may have left or entered
 
     A step may share memory with its engine: it is good until the next one.
     """
@@ -113,7 +113,8 @@ class InMemory:
     def step(self, centers: Array) -> Step:
         n_clusters = len(centers)
         # Sums that had to round somewhere would gather slack with every difference.
-        if n_clusters != len(self._centers) or self._totals[:, 2].any():
+        anew = n_clusters != len(self._centers) or self._totals[:, 2].any()
+        if anew:
             self._labels = np.full(self.n_samples, -1, np.int32)
             self._totals = self._no_totals(n_clusters)
             self._spare = np.empty(self.n_samples, np.int32)
@@ -122,7 +123,8 @@ class InMemory:
         self.find(centers, labels, keep=True)
         step = self._update(self._labels, labels, self._totals, n_clusters)
         self._labels, self._spare, self._centers = labels, self._labels, centers
-        return step
+        # Without the labels of the step before, what samples left is not known.
+        return step._replace(touched=np.ones(n_clusters, bool)) if anew else step
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         nowhere = np.full(self.n_samples, -1, np.int32)
