@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-from fastkm.kernels import simd
-from fastkm.kernels.simd import GROUP
+from fastkm.kernels import simd, vectors
+from fastkm.kernels.vectors import GROUP
 
 
 @njit(nogil=True)
@@ -49,7 +49,7 @@ def _rate(work: float, call, n_threads: int, n_runs: int) -> float:
 
 def flops(dtype: str, n_threads: int) -> float:
     """Floating-point operations per second of fused multiply-adds."""
-    lanes, n_features, n_runs = simd.tile_lanes(np.dtype(dtype).type), 256, 4_000
+    lanes, n_features, n_runs = vectors.tile_lanes(np.dtype(dtype).type), 256, 4_000
     rng = np.random.default_rng(0)
     samples = rng.normal(size=n_features * lanes).astype(dtype)
     centers = rng.normal(size=n_features * GROUP).astype(dtype)

@@ -14,7 +14,8 @@ from fastkm.engines.lanes import Lanes
 from fastkm.engines.sketch import Sketch
 from fastkm.kernels import exact, seeding
 from fastkm.kernels.seeding import BLOCK
-from fastkm.kernels.simd import LANES_32, MASK
+from fastkm.kernels.simd import MASK
+from fastkm.kernels.vectors import LANES_32
 
 Array = NDArray[Any]
 Generator = np.random.Generator

@@ -5,12 +5,13 @@ import pytest
 from cases import DTYPES, SPECIAL, Case, gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from test_contract import check_run, check_step, same
 
 from fastkm import engines, kmeans, lloyd, reference
 from fastkm.engines import prefix
 from fastkm.engines.prefix import Prefix
-from fastkm.kernels import simd
+from fastkm.kernels import simd, simd_rows, vectors
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 
@@ -134,7 +135,7 @@ def test_coordinates_are_within_their_error(shape, dtype, rng):
     engine = Prefix(X, None, 2)
     basis = engine.basis
     n = basis.n_coordinates
-    directions = basis.packed.reshape(-1, shape[1], simd.GROUP)
+    directions = basis.packed.reshape(-1, shape[1], vectors.GROUP)
     directions = directions.transpose(1, 0, 2).reshape(shape[1], -1)[:, :n]
     u, _, v = np.linalg.svd(directions, full_matrices=False)
     x = X.astype(np.longdouble) - engine.shift
@@ -156,35 +157,57 @@ def test_values_whose_squares_overflow_get_some_basis(rng):
     assert basis.error < 1e-6
 
 
+@njit
+def dots(a, b, size):
+    return simd_rows.dot(a, 0, b, 0, size)
+
+
+@njit
+def masks_of(samples, centers, n_features, norms, limits, masks):
+    simd.sift(samples, 0, centers, 0, n_features, norms, 0, limits, 0, masks, 0)
+
+
 def test_dot_and_sift(rng):
-    from numba import njit
-
-    @njit
-    def dots(a, b, size):
-        return simd.dot(a, 0, b, 0, size)
-
-    size = 3 * simd.DOT_STEP
+    size = 3 * simd_rows.DOT_STEP
     a, b = rng.normal(size=(2, size)).astype("f4")
     exact = float(a.astype("f8") @ b.astype("f8"))
-    bound = simd.dot_depth(size) * 2.0**-24 * float(np.abs(a) @ np.abs(b))
+    bound = simd_rows.dot_depth(size) * 2.0**-24 * float(np.abs(a) @ np.abs(b))
     assert abs(dots(a, b, size) - exact) <= 1.01 * bound
 
-    @njit
-    def masks_of(samples, centers, n_features, norms, limits, masks):
-        simd.sift(samples, 0, centers, 0, n_features, norms, 0, limits, 0, masks, 0)
-
-    n_features, lanes = 7, simd.LANES_32
+    n_features, lanes = 7, vectors.LANES_32
     samples = rng.integers(-3, 4, size=(n_features, lanes)).astype("f4")
-    centers = rng.integers(-3, 4, size=(n_features, simd.GROUP)).astype("f4")
-    norms = rng.integers(0, 9, size=simd.GROUP).astype("f4")
+    centers = rng.integers(-3, 4, size=(n_features, vectors.GROUP)).astype("f4")
+    norms = rng.integers(0, 9, size=vectors.GROUP).astype("f4")
     limits = rng.integers(-9, 9, size=lanes).astype("f4")
     limits[0], limits[1], samples[0, 2] = np.inf, -np.inf, np.nan
-    masks = np.zeros(simd.GROUP, simd.MASK)
+    masks = np.zeros(vectors.GROUP, simd.MASK)
     masks_of(samples.ravel(), centers.ravel(), n_features, norms, limits, masks)
     scores = norms[:, None] + centers.T @ samples
     expected = ~(scores > limits)
     bits = (masks[:, None] >> np.arange(lanes, dtype=simd.MASK)) & simd.MASK.type(1)
     assert np.array_equal(bits.astype(bool), expected)
+
+
+def test_margin_covers_roundings_of_the_norm():
+    """A sum that starts from the half norm and is rounded up by every small term."""
+    n_features, lanes, ulp = 65, vectors.LANES_32, 2.0**-23
+    centers = np.full((n_features, vectors.GROUP), 0.125)
+    x = np.zeros((n_features, lanes))
+    x[:64] = -8 * 0.5625 * ulp
+    scores = 1 + 64 * 0.5625 * ulp  # half norm 1, less the products
+    basis = prefix.Basis(np.empty(0), 64, 0.0, 0.0)
+    m0, m1, m2, *_ = prefix.sieve_margin(128, 96, 128, 2.0, basis)
+    norm = np.linalg.norm(x[:, 0])
+    half = (m0 + norm * (m1 + norm * m2)) / 2
+    masks = np.zeros(vectors.GROUP, simd.MASK)
+    computed_above = {}
+    for limit in (scores + 20 * ulp, scores + half):
+        masks_of(
+            x.astype("f4").ravel(), -centers.astype("f4").ravel(), n_features,
+            np.ones(vectors.GROUP, "f4"), np.full(lanes, limit, "f4"), masks,
+        )  # fmt: skip
+        computed_above[limit] = not masks.any()
+    assert list(computed_above.values()) == [True, False]
 
 
 def test_fit_reports_the_sieves():

@@ -13,8 +13,8 @@ from numba import njit
 
 from fastkm import reference
 from fastkm.engines.tiles import score_margin
-from fastkm.kernels import simd, tiles
-from fastkm.kernels.simd import GROUP, VECTOR_BYTES
+from fastkm.kernels import simd, simd_rows, tiles, vectors
+from fastkm.kernels.vectors import GROUP, VECTOR_BYTES
 
 ROOT = Path(__file__).parent.parent
 DTYPES = [np.float32, np.float64]
@@ -32,7 +32,7 @@ def score_tiles(
 
 
 def packed(rng, dtype, n_features, n_groups):
-    lanes = simd.tile_lanes(dtype)
+    lanes = vectors.tile_lanes(dtype)
     samples = rng.normal(size=(n_features, lanes)).astype(dtype)
     centers = rng.normal(size=(n_groups, n_features, GROUP)).astype(dtype)
     norms = rng.normal(size=n_groups * GROUP).astype(dtype)
@@ -43,8 +43,8 @@ def packed(rng, dtype, n_features, n_groups):
 
 @njit
 def distances_of_rows(X, rows, centers, j, out):
-    for at in range(0, len(rows), simd.ROWS):
-        simd.row_distances(X, rows, at, centers, j, out, at)
+    for at in range(0, len(rows), simd_rows.ROWS):
+        simd_rows.row_distances(X, rows, at, centers, j, out, at)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -52,7 +52,7 @@ def distances_of_rows(X, rows, centers, j, out):
 def test_row_distances_have_the_reference_bits(dtype, n_features, rng):
     X = (rng.normal(size=(50, n_features)) * 10.0 ** rng.integers(-9, 9)).astype(dtype)
     centers = rng.normal(size=(3, n_features))
-    rows = rng.integers(0, 50, size=3 * simd.ROWS)
+    rows = rng.integers(0, 50, size=3 * simd_rows.ROWS)
     distances = np.empty(len(rows))
     distances_of_rows(X, rows, centers, 2, distances)
     expected = reference.squared_distances(X.astype(np.float64), centers)[rows, 2]
@@ -94,7 +94,7 @@ def test_inner_loop_has_full_vectors_and_no_spills(dtype, rng):
     inner = max(blocks, key=lambda block: block.count("vfmadd"))
     inner = inner[: inner.rindex("vfmadd")]
     adds = re.findall(rf"vfmadd\w+{kind}\s.*%{register}", inner)
-    assert len(adds) + 1 >= simd.VECTORS * GROUP
+    assert len(adds) + 1 >= vectors.VECTORS * GROUP
     assert len(adds) == inner.count("vfmadd")
     assert "(%rsp" not in inner
 
@@ -104,7 +104,7 @@ def test_inner_loop_has_full_vectors_and_no_spills(dtype, rng):
 def test_blocks_are_packed_by_tile_feature_lane(dtype, shape, rng):
     X = rng.normal(size=shape)
     shift = rng.normal(size=shape[1])
-    lanes = simd.tile_lanes(dtype)
+    lanes = vectors.tile_lanes(dtype)
     n_tiles = -(-shape[0] // lanes)
     block = np.zeros(n_tiles * lanes * shape[1], dtype)
     squares = np.zeros(n_tiles * lanes, dtype)
@@ -151,8 +151,8 @@ def test_margin_covers_the_error_of_scores(dtype, n_features, spread, rng):
 WIDTHS = """
     import numpy as np
     from fastkm import engines, lloyd, reference, seeding
-    from fastkm.kernels import simd
-    print(simd.VECTOR_BYTES, simd.VECTORS, simd.HAS_FMA)
+    from fastkm.kernels import vectors
+    print(vectors.VECTOR_BYTES, vectors.VECTORS, vectors.HAS_FMA)
     rng = np.random.default_rng(0)
     for dtype in ("f4", "f8"):
         for n, d, k in [(1, 1, 1), (65, 3, 7), (130, 17, 33), (257, 8, 6)]:
@@ -160,7 +160,7 @@ WIDTHS = """
             X[n // 2:] = X[: n - n // 2]
             C = X[:k]
             labels, distances = reference.assign(X, C)
-            for engine in (engines.Lanes, engines.Tiles):
+            for engine in engines.ENGINES.values():
                 fast = engine(X, None, 1).assign(C)
                 assert (fast[0] == labels).all() and (fast[1] == distances).all()
             fast = seeding.plusplus(
@@ -174,12 +174,13 @@ WIDTHS = """
 
     engines.Prefix._choose_lead = sieve_always
     X = rng.normal(size=(130, 40)).astype("f4")
-    for engine in (engines.Prefix(X, None, 1), engines.Skips(X, None, 1)):
+    for make in engines.ENGINES.values():
+        engine = make(X, None, 1)
         for C in (X[:33], X[1:34], X[1:34] + X[40:73] / 1000):
-            totals = lloyd.exact_totals(engine, engine.step(C), engine._labels)
             labels, sums, weights = reference.step(X, C)
-            assert (engine._labels == labels).all()
+            totals = lloyd.exact_totals(engine, engine.step(C), labels)
             assert (totals == np.column_stack([sums, weights])).all()
+            assert (engine.assign(C)[0] == labels).all()
 """
 
 
@@ -194,11 +195,12 @@ CPUS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The script for every kind of CPU that this machine can be, all at once."""
-    if not simd.IS_ARM and VECTOR_BYTES < 32:
+    if not vectors.IS_ARM and VECTOR_BYTES < 32:
+        # Then what this process runs is the only width there is.
         pytest.skip("the machine has no AVX")
     running = {}
     for cpu, (features, _) in CPUS.items():
-        if simd.IS_ARM and cpu != "generic":
+        if vectors.IS_ARM and cpu != "generic":
             continue
         environment = {
             **os.environ,

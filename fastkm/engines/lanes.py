@@ -10,7 +10,7 @@ import numpy as np
 
 from fastkm.engines.base import Array, InMemory
 from fastkm.kernels import lanes, tiles
-from fastkm.kernels.simd import GROUP, LANES
+from fastkm.kernels.vectors import GROUP, LANES
 
 NONE = np.empty(0, np.int64)  # no queue: a kernel takes all samples
 

@@ -26,7 +26,8 @@ from fastkm.engines.base import Array
 from fastkm.engines.lanes import NONE
 from fastkm.engines.tiles import Tiles, score_margin
 from fastkm.kernels import prefix
-from fastkm.kernels.simd import DOT_STEP, GROUP, dot_depth
+from fastkm.kernels.simd_rows import DOT_STEP, dot_depth
+from fastkm.kernels.vectors import GROUP
 
 UNKNOWN = np.empty((0, 2), np.float32)
 WIDEST = 96  # coordinates of the second sieve, about
@@ -95,6 +96,42 @@ def make_basis(rows: Array, n_coordinates: int) -> Basis:
     rest_error = 2.2 * error + 4 * (n_features + n_coordinates + 8) * 2.0**-53
     packed = np.ascontiguousarray(groups).ravel()
     return Basis(packed, n_coordinates, error, rest_error)
+
+
+def sieve_margin(
+    n_features: int, width: int, row_width: int, reach: float, basis: Basis
+) -> Array:
+    """Give `score_margin` of a limit that holds for reduced and for full scores.
+
+    A center is out when its computed score, reduced or full, is above the computed full
+    score of the candidate plus m0 + m1 N + m2 N^2. With the notation of `score_margin`,
+    y~ and z~ the stored coordinates, all or the leading ones, r and s the stored norms
+    of the rest, and e = basis.error:
+
+    - |y~ - Q'x'| <= e N and |z~ - Q'c'| <= e C, so y~.z~ is off by at most
+      (2 + e) e N C <= 2.1 e N C: `projection`;
+    - r and s are not below the true norms of the rest: what is stored is |x'|^2 less
+      the squares of the coordinates that are not in the rest, plus rest_error |x'|^2,
+      of which 2 e make up for those squares and the remainder for the sums;
+    - so in real numbers the reduced score exceeds the full one by 2.1 e N C at most;
+    - computed, it is a sum of products with |y~.z~| + r s <= (1 + rest_error)^2 N C,
+      of which no term goes through more roundings than one of the leading sieve, from
+      the half norm on (a product, the terms, the rest), or of a `dot`; the half norm is
+      off as in 3, and there is no error 2.
+
+    So the error of every score in question is at most half of m0 + m1 N + m2 N^2, whose
+    2.02 has room for the (1 + rest_error)^2 and the rounding of the limit. `reach` is
+    twice the largest half norm after rounding to float32, off by less than the factors
+    of C in `score_margin`.
+    """
+    return score_margin(
+        np.float32,
+        n_features,
+        reach,
+        n_roundings=max(LEADS[-1] + 2, dot_depth(width), dot_depth(row_width)),
+        from_norm=True,
+        projection=2.1 * basis.error,
+    )
 
 
 class Centers(NamedTuple):
@@ -254,14 +291,8 @@ class Prefix(Tiles):
 
     def _label(self, n_chunks: int, work: Queue, labels: Array, keep: bool) -> None:
         centers, rows, norms, coordinates = self._seen
-        margin = score_margin(
-            np.float32,
-            self.n_features,
-            self._reach,
-            n_roundings=max(
-                LEADS[-1] + 1, dot_depth(self.width), dot_depth(self.row_width)
-            ),
-            projection=2.1 * self.basis.error,
+        margin = sieve_margin(
+            self.n_features, self.width, self.row_width, self._reach, self.basis
         )
         counts = prefix.label_by_prefix(
             n_chunks,

@@ -43,7 +43,8 @@ from fastkm.engines.lanes import Lanes
 from fastkm.engines.prefix import Basis, make_basis, rests
 from fastkm.engines.tiles import MOST_FEATURES, score_margin
 from fastkm.kernels import prefix, seeding
-from fastkm.kernels.simd import GROUP, LANES_32
+from fastkm.kernels.tiles import LARGEST_REACH
+from fastkm.kernels.vectors import GROUP, LANES_32
 
 FEW_FEATURES = 8  # up to which all are kept
 LEADS = (4, 8, 16, 32, 64)  # coordinates of a basis
@@ -132,6 +133,7 @@ class Sketch:
             np.float32,
             self.n_features,
             n_roundings=self.width + 2,
+            from_norm=True,
             projection=projection,
         )
         *_, floor, stretch = self.margin(0.0)
@@ -145,7 +147,7 @@ class Sketch:
     def candidates(self, indices: Array) -> tuple[Array, Array]:
         """Some samples as the sieve wants candidates: packed and norms."""
         squares = self.squares[indices]
-        m0, m1, *_ = self.margin(min(float(squares.max()), seeding.LARGEST))
+        m0, m1, *_ = self.margin(min(float(squares.max()), LARGEST_REACH))
         n_places = -(-len(indices) // GROUP) * GROUP
         rows = np.zeros((n_places, self.width), np.float32)
         tiles = self.packed.reshape(-1, self.width, LANES_32)
@@ -153,6 +155,6 @@ class Sketch:
         rows[: len(indices), -1] = np.nextafter(np.float32(m1), np.float32(np.inf))
         packed = -rows.reshape(-1, GROUP, self.width).transpose(0, 2, 1)
         norms = np.full(n_places, np.inf, np.float32)
-        serves = (squares < seeding.LARGEST) & (self.n_features <= MOST_FEATURES)
+        serves = (squares < LARGEST_REACH) & (self.n_features <= MOST_FEATURES)
         norms[: len(indices)] = np.where(serves, 0.5 * squares - m0, -np.inf)
         return np.ascontiguousarray(packed).ravel(), norms

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
-from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.kdtree import (
     BLOCK,
     CHILD,
@@ -80,11 +80,7 @@ def move_row(rows, weights, i, n_features, totals, part, j, sign):
     weight = sign * weights[i if weights.size > 1 else 0]
     for f in range(n_features + 1):
         term = weight * np.float64(rows[i, f]) if f < n_features else weight
-        high, error = two_sum(totals[part, HIGH, j, f], term)
-        low, lost = two_sum(totals[part, LOW, j, f], error)
-        totals[part, HIGH, j, f] = high
-        totals[part, LOW, j, f] = low
-        totals[part, SLACK, j, f] += abs(lost)
+        add_cell(totals, part, j, f, term)
 
 
 @inlined

@@ -34,6 +34,16 @@ def add_term(total, term):
 
 
 @inlined
+def add_cell(totals, part, j, f, term):
+    """Add a term to the sum totals[part, :, j, f]."""
+    high, error = two_sum(totals[part, HIGH, j, f], term)
+    low, lost = two_sum(totals[part, LOW, j, f], error)
+    totals[part, HIGH, j, f] = high
+    totals[part, LOW, j, f] = low
+    totals[part, SLACK, j, f] += abs(lost)
+
+
+@inlined
 def distance(X, i, centers, j):
     """Squared distance of a sample to a (float64) center: the reference's bits."""
     total = 0.0
@@ -41,6 +51,19 @@ def distance(X, i, centers, j):
         difference = np.float64(X[i, f]) - centers[j, f]
         total += difference * difference
     return total
+
+
+@inlined
+def rounded_up(value):
+    """A float32 that is not below a float64 (NaN stays NaN)."""
+    return np.float32(value + abs(value) * 2.0**-22 + 2.0**-149)
+
+
+@inlined
+def rounded_down(value):
+    """A finite float32, or -inf, that is not above a float64 (NaN stays NaN)."""
+    lower = value - abs(value) * 2.0**-22 - 2.0**-149
+    return np.float32(3e38 if lower > 3e38 else lower)
 
 
 @inlined

@@ -3,10 +3,10 @@
 Samples and centers are reduced to coordinates in an orthonormal basis and the norm of
 the rest, an upper bound. In these numbers a score can only come out lower than in all
 features, so a center whose reduced score is above the limit of a sample is out: its
-distance is greater, `engines.tiles.score_margin` proves it. Three sieves follow one
+distance is greater, `engines.prefix.sieve_margin` proves it. Three sieves follow one
 another: a few coordinates of all pairs (`simd.sift`), more coordinates of those that
-passed (`simd.dot`), all features of the rest. What then lies within the rounding error
-of the best is decided by exact distances, so that labels are `reference.assign`'s.
+passed (`simd_rows.dot`), all features of the rest. What then lies within the rounding
+error of the best is decided by exact distances, so that labels are the reference's.
 """
 
 import math
@@ -14,18 +14,9 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel, serial
-from fastkm.kernels.exact import chunk_bounds, distance
-from fastkm.kernels.simd import (
-    GROUP,
-    LANES_32,
-    LANES_64,
-    MASK,
-    aligned_empty,
-    dot,
-    lowest_bit,
-    sift,
-    tile,
-)
+from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
+from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
+from fastkm.kernels.simd_rows import aligned_empty, dot
 from fastkm.kernels.tiles import (
     CENTER_BYTES,
     DEPTH,
@@ -34,14 +25,9 @@ from fastkm.kernels.tiles import (
     scan,
     take_rows,
 )
+from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64
 
 N_TILES = 4  # tiles of samples that share a run through the centers
-
-
-@inlined
-def rounded_up(value):
-    """A float32 that is not below a float64 (NaN stays NaN)."""
-    return np.float32(value + abs(value) * 2.0**-22 + 2.0**-149)
 
 
 @parallel
@@ -176,7 +162,7 @@ def load_row(X, i, shift, row):
 
 @inlined
 def slack_of(row, margin):
-    """How much a score may be above another and still win (`score_margin`)."""
+    """How much a score may be above another and still win (`sieve_margin`)."""
     m0, m1, m2, floor, stretch = margin
     square = np.float64(dot(row, 0, row, 0, row.size))
     norm = floor + stretch * math.sqrt(square)

@@ -18,27 +18,24 @@ from fastkm.kernels.exact import (
     SLACK,
     add_term,
     chunk_bounds,
+    rounded_up,
 )
-from fastkm.kernels.prefix import rounded_up
-from fastkm.kernels.simd import (
-    GROUP,
-    LANES_32,
+from fastkm.kernels.simd import lowest_bit, sift
+from fastkm.kernels.simd_rows import (
     ROWS,
     TERMS,
     add_terms,
     aligned_empty,
-    lowest_bit,
     prefetch_row,
     row_distances,
-    sift,
 )
-from fastkm.kernels.tiles import load_block, take_rows
+from fastkm.kernels.tiles import LARGEST_REACH, load_block, take_rows
+from fastkm.kernels.vectors import GROUP, LANES_32
 
 BLOCK = 1024  # samples of a block: a multiple of every LANES_32 and of WIDE
 TILES = BLOCK // LANES_32
 WIDE = 4 * TERMS  # sums in lanes: four chains of additions keep the adders busy
 FEW = BLOCK // 16  # improved samples up to which a block is not summed anew
-LARGEST = 1e37  # float32 scores hold no larger squares: `engines.sketch`
 
 
 @parallel
@@ -70,7 +67,7 @@ def pack_sketch(chunk, n_chunks, values, shift, squares, floor, stretch, packed)
 @inlined
 def limit_of(nearest, square, n_features):
     """Score from which on a candidate cannot improve a sample (`engines.sketch`)."""
-    if not max(nearest, square) < LARGEST:
+    if not max(nearest, square) < LARGEST_REACH:
         return np.float32(math.inf)
     margin = (n_features + 8) * 2.0**-52 * (nearest + square)
     return rounded_up(0.5 * (nearest - square) + margin)

@@ -7,8 +7,8 @@ adding it to another gives the same bits as adding all samples anew.
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
-from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
-from fastkm.kernels.simd import TERMS, add_terms, prefetch_row
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.simd_rows import TERMS, add_terms, prefetch_row
 
 CHANGED_BLOCK = 512
 
@@ -24,11 +24,7 @@ def add_sample(X, i, weight, totals, part, j, first, last):
         add_terms(X, i, f, weight, totals, start + f, plane)
     for f in range(whole, last):
         term = weight * X[i, f] if f < n_features else weight
-        high, error = two_sum(totals[part, HIGH, j, f], term)
-        low, lost = two_sum(totals[part, LOW, j, f], error)
-        totals[part, HIGH, j, f] = high
-        totals[part, LOW, j, f] = low
-        totals[part, SLACK, j, f] += abs(lost)
+        add_cell(totals, part, j, f, term)
 
 
 @inlined

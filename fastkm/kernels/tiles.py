@@ -14,23 +14,18 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel, serial
-from fastkm.kernels.exact import chunk_bounds
-from fastkm.kernels.simd import (
-    GROUP,
-    LANES_32,
-    LANES_64,
-    VECTOR_BYTES,
-    VECTORS,
-    aligned_empty,
-    load_column,
-    load_square,
-    tile,
-)
+from fastkm.kernels.exact import chunk_bounds, rounded_down
+from fastkm.kernels.simd import tile
+from fastkm.kernels.simd_rows import aligned_empty, load_column, load_square
+from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64, VECTOR_BYTES, VECTORS
 
 # Features of a tile of samples that stay in the L1 cache, and bytes of centers that
 # stay in the L2 cache while a block of samples is walked past them.
 DEPTH = 24 * 1024 // (VECTORS * VECTOR_BYTES)
 CENTER_BYTES = 128 * 1024
+# Largest |c'|^2 for float32 scores: with |x'|^2 finite in float32, no partial sum of
+# x'.c' exceeds sqrt(3.5e38 * 1e37) by Cauchy-Schwarz, far from overflow.
+LARGEST_REACH = 1e37
 
 
 @parallel
@@ -154,13 +149,6 @@ def partial_size(n_features, itemsize):
     if n_features <= DEPTH:
         return 1
     return groups_per_chunk(DEPTH, itemsize) * GROUP * LANES_32
-
-
-@inlined
-def rounded_down(value):
-    """A finite float32, or -inf, that is not above a float64 (NaN stays NaN)."""
-    lower = value - abs(value) * 2.0**-22 - 2.0**-149
-    return np.float32(3e38 if lower > 3e38 else lower)
 
 
 @inlined

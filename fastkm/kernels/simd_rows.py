@@ -1,0 +1,256 @@
+"""Vector instructions on rows of samples: loads, sums in lanes, inner products.
+
+As `simd`, for what is not a register tile. Every sum has the bits of its scalar form.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastkm.kernels._jit import serial
+from fastkm.kernels.vectors import VECTOR_BYTES, Emitter, data, pointers, row
+
+DOT_STEP = VECTOR_BYTES  # float32 numbers in the four vectors that `dot` takes at once
+TERMS = VECTOR_BYTES // 8  # columns that `add_terms` takes at once
+ROWS = 2 * VECTOR_BYTES // 8  # samples that `row_distances` takes at once
+
+
+@serial
+def aligned_empty(size, like):
+    """Uninitialised vector of the dtype of `like`, at the start of a cache line."""
+    pad = 64 // like.itemsize
+    memory = np.empty(size + pad, like.dtype)
+    start = (-memory.ctypes.data % 64) // like.itemsize
+    return memory[start : start + size]
+
+
+@intrinsic
+def prefetch_row(typingctx, X, i):
+    """Ask for the first cache line of X[i]."""
+
+    def generate(context, builder, signature, arguments):
+        kind, _ = signature.args
+        start, _ = row(context, builder, kind, *arguments)
+        Emitter(builder, kind.dtype).prefetch(start)
+        return context.get_dummy_value()
+
+    return types.none(X, types.int64), generate
+
+
+@intrinsic
+def load_square(
+    typingctx, X, rows, row_at, shift, feature, out, out_at, stride, squares, square_at
+):
+    """Load a square of samples x features, less `shift`, transposed into `out`.
+
+    The rows rows[row_at], ... of X, as many of them and as many features from `feature`
+    on as a vector of `out` has lanes; the difference is taken in float64 and rounded to
+    the dtype of `out`. The sums of squares[square_at:] go on with what was stored.
+    """
+    word = types.int64
+    signature = types.none(X, rows, word, shift, word, out, word, word, squares, word)
+    return signature, _load_code(whole_vectors=True)
+
+
+@intrinsic
+def load_column(
+    typingctx, X, rows, row_at, shift, feature, out, out_at, stride, squares, square_at
+):
+    """Load one feature as `load_square` loads a vector of them."""
+    word = types.int64
+    signature = types.none(X, rows, word, shift, word, out, word, word, squares, word)
+    return signature, _load_code(whole_vectors=False)
+
+
+def _load_code(whole_vectors):
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        X, feature, stride = arguments[0], arguments[4], arguments[7]
+        emit = Emitter(builder, kinds[5].dtype)
+        source = Emitter(builder, kinds[0].dtype)
+        rows, shift, out, squares = pointers(
+            context, builder, signature, arguments, ((1, 2), (3, 4), (5, 6), (8, 9))
+        )
+        starts = []
+        for r in range(emit.width):
+            i = builder.load(emit.pointer(rows, ir.Constant(feature.type, r)))
+            start, n_features = row(context, builder, kinds[0], X, i)
+            starts.append(emit.pointer(start, feature))
+
+        def packed(values, offset):
+            values = builder.fsub(emit.widened(values), offset)
+            if emit.element == ir.DoubleType():
+                return values
+            return builder.fptrunc(values, emit.vector)
+
+        doubles = ir.VectorType(ir.DoubleType(), emit.width)
+        if whole_vectors:
+            vector = ir.VectorType(source.element, emit.width)
+            offset = emit.load(shift, doubles)
+            ahead = builder.mul(n_features, ir.Constant(n_features.type, emit.width))
+            for start in starts:
+                emit.prefetch(emit.pointer(start, ahead))
+            lines = [packed(source.load(start, vector), offset) for start in starts]
+            lines = emit.transposed(lines)
+        else:
+            offset = emit.splat(builder.load(shift), doubles)
+            lines = [packed(emit.gather(starts), offset)]
+
+        for f, line in enumerate(lines):
+            step = builder.mul(stride, ir.Constant(stride.type, f))
+            emit.store(line, emit.pointer(out, step))
+        total = emit.total([builder.fmul(line, line) for line in lines])
+        emit.store(builder.fadd(emit.load(squares), total), squares)
+        return context.get_dummy_value()
+
+    return generate
+
+
+@intrinsic
+def add_terms(typingctx, X, i, f, weight, totals, at, plane):
+    """Add weight * X[i, f:f + TERMS] to exact sums.
+
+    High parts are totals.flat[at:], low parts and slacks one and two planes further on:
+    `exact.add_term` in lanes, the same operations, so the same bits.
+    """
+    word = types.int64
+    signature = types.none(X, word, word, types.float64, totals, word, word)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        X, i, f, weight, totals, at, plane = arguments
+        emit = Emitter(builder, types.float64)
+        source = Emitter(builder, kinds[0].dtype)
+        start, _ = row(context, builder, kinds[0], X, i)
+        kind = ir.VectorType(source.element, emit.width)
+        values = emit.widened(source.load(emit.pointer(start, f), kind))
+        term = builder.fmul(emit.splat(weight), values)
+
+        def two_sum(a, b):
+            total = builder.fadd(a, b)
+            b_part = builder.fsub(total, a)
+            a_part = builder.fsub(total, b_part)
+            return total, builder.fadd(builder.fsub(a, a_part), builder.fsub(b, b_part))
+
+        places = [emit.pointer(data(context, builder, kinds[4], totals), at)]
+        for _ in range(2):
+            places.append(emit.pointer(places[-1], plane))
+        high, error = two_sum(emit.load(places[0]), term)
+        low, lost = two_sum(emit.load(places[1]), error)
+        negative = emit.less(lost, ir.Constant(emit.vector, None))
+        size = builder.select(negative, builder.fneg(lost), lost)
+        slack = builder.fadd(emit.load(places[2]), size)
+        for value, place in zip((high, low, slack), places, strict=True):
+            emit.store(value, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def row_distances(typingctx, X, rows, row_at, centers, j, out, out_at):
+    """Squared distances of the samples rows[row_at], ... to (float64) center j.
+
+    ROWS of them, into out[out_at:]: `exact.distance` in lanes over samples, the same
+    operations, so the same bits. Two vectors of samples, as an addition takes longer
+    than a transposed load.
+    """
+    word = types.int64
+    signature = types.none(X, rows, word, centers, word, out, word)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        X, centers, j = arguments[0], arguments[3], arguments[4]
+        emit = Emitter(builder, types.float64)
+        source = Emitter(builder, kinds[0].dtype)
+        kind = ir.VectorType(source.element, emit.width)
+        center, n_features = row(context, builder, kinds[3], centers, j)
+        rows, out = pointers(context, builder, signature, arguments, ((1, 2), (5, 6)))
+
+        def number(value):
+            return ir.Constant(n_features.type, value)
+
+        starts = []
+        for r in range(ROWS):
+            i = builder.load(emit.pointer(rows, number(r)))
+            starts.append(row(context, builder, kinds[0], X, i)[0])
+        groups = [starts[g : g + emit.width] for g in range(0, ROWS, emit.width)]
+        sums = [cgutils.alloca_once(builder, emit.vector) for _ in groups]
+        for slot in sums:
+            builder.store(ir.Constant(emit.vector, None), slot)
+
+        def add_feature(f, columns):
+            coordinate = emit.splat(builder.load(emit.pointer(center, f)))
+            for slot, column in zip(sums, columns, strict=True):
+                difference = builder.fsub(column, coordinate)
+                square = builder.fmul(difference, difference)
+                builder.store(builder.fadd(builder.load(slot), square), slot)
+
+        n_squares = builder.sdiv(n_features, number(emit.width))
+        with cgutils.for_range(builder, n_squares) as loop:
+            first = builder.mul(loop.index, number(emit.width))
+            squares = [
+                emit.transposed(
+                    [
+                        emit.widened(source.load(emit.pointer(start, first), kind))
+                        for start in group
+                    ]
+                )
+                for group in groups
+            ]
+            for f, columns in enumerate(zip(*squares, strict=True)):
+                add_feature(builder.add(first, number(f)), columns)
+        whole = builder.mul(n_squares, number(emit.width))
+        with cgutils.for_range_slice(builder, whole, n_features, number(1)) as (f, _):
+            places = [[emit.pointer(start, f) for start in group] for group in groups]
+            add_feature(f, [emit.widened(emit.gather(group)) for group in places])
+        for g, slot in enumerate(sums):
+            place = emit.pointer(out, number(g * emit.width))
+            emit.store(builder.load(slot), place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def dot(typingctx, a, a_at, b, b_at, size):
+    """Inner product of float32 vectors whose size is a multiple of DOT_STEP.
+
+    No term goes through more than `dot_depth(size)` roundings.
+    """
+    word = types.int64
+    signature = types.float32(a, word, b, word, word)
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(builder, types.float32)
+        a, b = pointers(context, builder, signature, arguments, ((0, 1), (2, 3)))
+        size = arguments[4]
+        n_sums = DOT_STEP // emit.width
+        sums = [cgutils.alloca_once(builder, emit.vector) for _ in range(n_sums)]
+        for slot in sums:
+            builder.store(ir.Constant(emit.vector, None), slot)
+        step = ir.Constant(size.type, DOT_STEP)
+        with cgutils.for_range(builder, builder.sdiv(size, step)) as loop:
+            start = builder.mul(loop.index, step)
+            for v, slot in enumerate(sums):
+                at = builder.add(start, ir.Constant(size.type, v * emit.width))
+                left, right = (emit.load(emit.pointer(x, at)) for x in (a, b))
+                builder.store(emit.fma(left, right, builder.load(slot)), slot)
+        total = emit.total([builder.load(slot) for slot in sums])
+        half = emit.width // 2
+        undefined = ir.Constant(emit.vector, ir.Undefined)
+        while half:
+            lanes = [(lane + half) % emit.width for lane in range(emit.width)]
+            moved = emit.shuffle(total, undefined, lanes)
+            total, half = builder.fadd(total, moved), half // 2
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return signature, generate
+
+
+def dot_depth(size: int) -> int:
+    """Roundings that a term of `dot` goes through, at most."""
+    width = VECTOR_BYTES // 4
+    return size // DOT_STEP + 2 + (width.bit_length() - 1) + 1

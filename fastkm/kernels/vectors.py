@@ -1,0 +1,185 @@
+"""What vectors the machine has, and LLVM instructions on them.
+
+Widths follow the features that Numba compiles for, `NUMBA_CPU_NAME` and
+`NUMBA_CPU_FEATURES` included: 32 registers of 64 bytes (AVX-512) or of 16 (NEON) hold
+4 x 6 accumulators, 16 registers of 32 (AVX) or of 16 bytes hold 2 x 6, and both leave
+room for the operands.
+"""
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+GROUP = 6  # centers in a register tile
+
+
+def target_features() -> set[str]:
+    """Give the CPU features that Numba compiles for."""
+    given = vars(numba.config)["CPU_FEATURES"]
+    if given is None and vars(numba.config)["CPU_NAME"] is None:
+        return {name for name, on in llvm.get_host_cpu_features().items() if on}
+    return {name[1:] for name in (given or "").split(",") if name.startswith("+")}
+
+
+FEATURES = target_features()
+IS_ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
+HAS_FMA = IS_ARM or "fma" in FEATURES
+VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
+VECTORS = 4 if IS_ARM or "avx512f" in FEATURES else 2
+
+
+def tile_lanes(dtype: type) -> int:
+    """Samples in a register tile."""
+    return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+LANES_32 = tile_lanes(np.float32)
+LANES_64 = tile_lanes(np.float64)
+LANES = LANES_32  # a multiple of both: blocks of samples are made of these
+
+
+class Emitter:
+    """LLVM instructions on vectors of one element type."""
+
+    def __init__(self, builder, dtype):
+        self.builder = builder
+        self.element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+        bits = dtype.bitwidth
+        self.width = VECTOR_BYTES * 8 // bits
+        self.vector = ir.VectorType(self.element, self.width)
+        self.align = bits // 8
+        self.fma_name = f"llvm.fma.v{self.width}f{bits}"
+
+    def pointer(self, base, offset):
+        """Point to base[offset]."""
+        return self.builder.gep(base, [offset])
+
+    def load(self, pointer, vector=None):
+        """Load a vector, of this element type unless another is given."""
+        vector = vector or self.vector
+        pointer = self.builder.bitcast(pointer, vector.as_pointer())
+        return self.builder.load(pointer, align=self.align)
+
+    def store(self, value, pointer):
+        """Store a vector; neither it nor a load needs alignment."""
+        pointer = self.builder.bitcast(pointer, value.type.as_pointer())
+        self.builder.store(value, pointer, align=self.align)
+
+    def splat(self, scalar, vector=None):
+        """Give a vector with the scalar in every lane."""
+        undefined = ir.Constant(vector or self.vector, ir.Undefined)
+        index = ir.Constant(ir.IntType(32), 0)
+        single = self.builder.insert_element(undefined, scalar, index)
+        return self.shuffle(single, undefined, [0] * self.width)
+
+    def fma(self, a, b, c):
+        """Compute a * b + c, rounded once where the CPU has it, else twice."""
+        if not HAS_FMA:
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        function = cgutils.get_or_insert_function(
+            self.builder.module, kind, self.fma_name
+        )
+        return self.builder.call(function, [a, b, c])
+
+    def prefetch(self, pointer):
+        """Ask for a cache line that will be read soon; harmless past the end."""
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(
+            self.builder.module, kind, "llvm.prefetch.p0"
+        )
+        read, near, data = (ir.Constant(word, value) for value in (0, 3, 1))
+        pointer = self.builder.bitcast(pointer, byte)
+        self.builder.call(function, [pointer, read, near, data])
+
+    def less(self, a, b):
+        """Compare lanes; false where one is not a number."""
+        return self.builder.fcmp_ordered("<", a, b)
+
+    def minimum(self, a, b):
+        """Take the lesser of two lanes, b where one is not a number."""
+        return self.builder.select(self.less(a, b), a, b)
+
+    def maximum(self, a, b):
+        """Take the greater of two lanes, b where one is not a number."""
+        return self.builder.select(self.less(b, a), a, b)
+
+    def any(self, masks):
+        """Whether a lane of one of the masks is set."""
+        joined = masks[0]
+        for mask in masks[1:]:
+            joined = self.builder.or_(joined, mask)
+        bits = self.builder.bitcast(joined, ir.IntType(self.width))
+        return self.builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    def widened(self, values):
+        """Values of either dtype, as a vector of float64."""
+        kind = ir.VectorType(ir.DoubleType(), values.type.count)
+        return values if values.type == kind else self.builder.fpext(values, kind)
+
+    def gather(self, pointers):
+        """One number from each pointer."""
+        numbers = [self.builder.load(pointer) for pointer in pointers]
+        values = ir.Constant(ir.VectorType(numbers[0].type, len(numbers)), ir.Undefined)
+        for r, number in enumerate(numbers):
+            lane = ir.Constant(ir.IntType(32), r)
+            values = self.builder.insert_element(values, number, lane)
+        return values
+
+    def total(self, vectors):
+        """Sum of vectors, by pairs: a chain of additions would take longer."""
+        while len(vectors) > 1:
+            vectors = [
+                self.builder.fadd(a, b)
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+        return vectors[0]
+
+    def transposed(self, lines):
+        """Transpose a square of vectors: blocks of 1, 2, 4 ... lanes change sides."""
+        width = len(lines)
+        lines = list(lines)
+        size = 1
+        while size < width:
+            lanes = range(width)
+            kept = [i + width - size if i & size else i for i in lanes]
+            moved = [i + width if i & size else i + size for i in lanes]
+            for i in lanes:
+                if not i & size:
+                    pair = lines[i], lines[i + size]
+                    lines[i] = self.shuffle(*pair, kept)
+                    lines[i + size] = self.shuffle(*pair, moved)
+            size *= 2
+        return lines
+
+    def shuffle(self, a, b, lanes):
+        """Pick lanes of two vectors; those of b are counted on from those of a."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+        return self.builder.shuffle_vector(a, b, mask)
+
+
+def data(context, builder, kind, array):
+    """Pointer to the first element of an array."""
+    return cgutils.create_struct_proxy(kind)(context, builder, array).data
+
+
+def pointers(context, builder, signature, arguments, places):
+    """Pointers to array[offset], for pairs of the arguments' places."""
+    return [
+        builder.gep(
+            data(context, builder, signature.args[place], arguments[place]),
+            [arguments[offset]],
+        )
+        for place, offset in places
+    ]
+
+
+def row(context, builder, kind, X, i):
+    """Pointer to the sample X[i], and the number of features."""
+    samples = cgutils.create_struct_proxy(kind)(context, builder, X)
+    n_features = builder.extract_value(samples.shape, 1)
+    return builder.gep(samples.data, [builder.mul(i, n_features)]), n_features
