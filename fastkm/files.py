@@ -120,7 +120,7 @@ def _parsing(kind: str) -> Iterator[None]:
         raise ValueError(f"cannot be read as {kind}: {error}") from None
 
 
-def _opened(path: PathLike) -> IO[bytes]:
+def _opened(path: PathLike) -> io.BufferedReader | gzip.GzipFile:
     """Open for reading, and inflate gzip data."""
     file = open(path, "rb")
     zipped = file.read(2) == b"\x1f\x8b"
@@ -128,7 +128,7 @@ def _opened(path: PathLike) -> IO[bytes]:
     if not zipped:
         return file
     file.close()
-    return gzip.open(path)  # type: ignore[return-value]  # has all of IO[bytes]
+    return gzip.open(path)
 
 
 def _magic(path: PathLike) -> bytes:

@@ -53,9 +53,12 @@ def first_parameters(suite):
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """Cases and curves of few samples, limits that are not measured."""
+
+    def few():
+        return make_blobs_and_tail(700, random_state=0)
+
     for name, case in data.CASES.items():
-        make = lambda: make_blobs_and_tail(700, random_state=0)  # noqa: E731
-        monkeypatch.setitem(data.CASES, name, case._replace(make=make, n_clusters=6))
+        monkeypatch.setitem(data.CASES, name, case._replace(make=few, n_clusters=6))
     for key, n_samples in list(data.SIZES.items()):
         if n_samples > 200_000:
             monkeypatch.delitem(data.SIZES, key)
@@ -140,6 +143,7 @@ def dashboard(tmp_path):
     """Address of the dashboard of a quick run in a clone of this repository."""
     pytest.importorskip("asv")
     if not (ROOT / ".git").exists():
+        # asv runs commits: there are none in an unpacked source distribution.
         pytest.skip("no git repository to clone")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
@@ -161,6 +165,7 @@ def browse(url, profile):
     """HTML of a page when its scripts have run; fails if they complain."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
+        # No package of the test extra can bring one.
         pytest.skip("no Chromium")
     quiet = "gpu quic background-networking component-update sync".split()
     options = [
@@ -178,6 +183,7 @@ def browse(url, profile):
         [browser, *options, url], capture_output=True, text=True, timeout=120
     )
     if "dependencies of airspeed velocity failed to load" in done.stdout:
+        # asv's page loads jQuery and others from there; without them it is empty.
         pytest.skip("the dashboard's scripts come from the internet")
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []

@@ -61,7 +61,8 @@ def refusal(path, error=ValueError, reader=read_idx):
 
 @pytest.mark.parametrize(("generate", "n_features"), GENERATORS.items())
 def test_generators_draw_from_the_seed_alone(generate, n_features):
-    np.random.seed(0)  # noqa: NPY002  # the old global state must not matter
+    # The old global state, which the rule NPY002 warns of, must not matter.
+    np.random.seed(0)  # noqa: NPY002
     X = generate(50, random_state=3)
     assert X.shape == (50, n_features)
     assert X.dtype == np.float64 and X.flags.c_contiguous
@@ -508,6 +509,7 @@ def test_fetch_mnist_asks_for_pooch(tmp_path, monkeypatch):
 def test_known_md5_are_those_of_the_real_files():
     folder = os.environ.get("FASTKM_MNIST")
     if not folder:
+        # The files are not part of the repository: 55 MB, to be fetched by a user.
         pytest.skip("FASTKM_MNIST not set")
     for name, md5 in datasets.MNIST_MD5.items():
         path = datasets._find(Path(folder), name)

@@ -540,6 +540,7 @@ def test_an_integer_seed_gives_the_same_fit_twice_on_one_model():
 
 
 def test_without_a_seed_the_global_random_state_is_left_alone():
+    # The old global state, which the rule NPY002 warns of, is what is looked at.
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     KMeans(3).fit(blobs())
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
@@ -800,7 +801,8 @@ def test_same_labels_as_sklearn_from_the_same_centers(name, n_clusters, weighted
     np.testing.assert_allclose(
         ours.cluster_centers_, theirs.cluster_centers_, rtol=0, atol=atol
     )
-    # The inertia is flat at the optimum: their error is that of adding n terms.
+    # The inertia is flat at the optimum: their error is that of adding up n terms, each
+    # rounding 2^-53 of the sum, and as much for the terms themselves.
     assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=len(X) * 2.0**-52)
 
 

@@ -240,6 +240,7 @@ def test_cut_centers_are_told_in_the_title():
 def test_exponent_of_a_power_is_its_exponent():
     n_samples = np.array([100, 1000, 5000, 70_000])
     seconds = 3 * n_samples**0.9
+    # 1e-12: logarithms of some 10, rounded to 2^-52 of that, and a least-squares fit.
     assert plotting.fitted_exponent(n_samples, seconds) == pytest.approx(0.9, rel=1e-12)
     runs = seconds[:, None] * [0.5, 1.0, 7.0]
     assert plotting.fitted_exponent(n_samples, runs) == pytest.approx(0.9, rel=1e-12)
@@ -267,6 +268,7 @@ def test_curves_share_a_guide_and_a_legend():
     guides = [line for line in ax.lines if line.get_gid() == plotting.GUIDE]
     assert len(guides) == 1 and len(ax.lines) == 3
     (x0, y0), (x1, y1) = guides[0].get_xy1(), guides[0].get_xy2()
+    # pytest's 1e-6: the guide is laid through its points in logarithms.
     assert y1 / y0 == pytest.approx(x1 / x0)
 
 
