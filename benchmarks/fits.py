@@ -9,9 +9,6 @@ and .json into the folder given with -o.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,10 @@ from typing import Any
 if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import peers
+from benchmarks import comparison, peers
+from benchmarks.comparison import describe, digits, mark
 from benchmarks.data import CASES, N_THREADS, Array, elapsed, initial_centers
-from benchmarks.side_by_side import digits, mark
-from fastkm import kmeans
-from fastkm.tour import machine
+from fastkm import KMeansResult, kmeans
 
 FITS = tuple(name for name in CASES if name != "mnist64")
 LONGEST = 10_000  # iterations
@@ -52,23 +48,25 @@ def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict[str, A
     for run in runs.values():  # compile, start threads
         run(X[: 4 * len(centers) + 20_000], centers, 3)
     options = {"max_iter": LONGEST, "tol": 0, "n_threads": N_THREADS}
-    results = []
 
-    def fit() -> None:
-        results.append(kmeans(X, len(centers), init=centers, **options))
+    def fit() -> KMeansResult:
+        return kmeans(X, len(centers), init=centers, **options)
 
+    result = fit()  # compiles its engine
     seconds = {"fastkm": min(elapsed(fit) for _ in range(n_rounds))}
-    n_iter = results[0].n_iter
     for peer, run in runs.items():
         if peer != "fastkm":
             few = CASES[name].n_iter
-            seconds[peer] = extrapolated(run, X, centers, few, n_iter)
+            seconds[peer] = extrapolated(run, X, centers, few, result.n_iter)
     return {
-        "case": f"{name}: {len(X):,} x {X.shape[1]} {X.dtype}, k={len(centers)}",
-        "n_iter": n_iter,
+        "case": name,
+        "shape": X.shape,
+        "dtype": str(X.dtype),
+        "n_clusters": len(centers),
+        "n_iter": result.n_iter,
         "seconds": seconds,
-        "engine": results[0].report.engine,
-        "counts": results[0].report.counts,
+        "engine": result.report.engine,
+        "counts": result.report.counts,
     }
 
 
@@ -93,43 +91,29 @@ def table(results: list[dict[str, Any]]) -> str:
             if name != "fastkm"
         ]
         lines.append(
-            f"| {result['case']} | {result['n_iter']} | {result['engine']} | "
+            f"| {describe(result)} | {result['n_iter']} | {result['engine']} | "
             + " | ".join(cells)
             + " |"
         )
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(FITS))
-    parser.add_argument("-n", "--rounds", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, default=Path("fits"))
-    arguments = parser.parse_args()
-    unknown = set(arguments.cases) - set(CASES)
-    if unknown:
-        parser.error(f"unknown case {sorted(unknown)[0]}; there are {', '.join(FITS)}")
+def main(argv: list[str] | None = None) -> None:
+    """Measure, print and write."""
+    given = comparison.arguments(__doc__, FITS, "fits", argv)
     runs = peers.installed()
-    results = []
-    for name in arguments.cases or FITS:
-        try:
-            results.append(measure(name, arguments.rounds, runs))
-        except NotImplementedError as reason:
-            print(f"{name} left out: {reason}")
-            continue
-        print(table(results[-1:]), flush=True)
-    if not results:
-        return
-    versions = ", ".join(f"{peer} {peers.version(peer)}" for peer in runs)
-    text = (
-        f"Seconds of a fit, best of {arguments.rounds} for fastkm, "
-        f"{datetime.date.today()}.\n{machine.processor()}, {N_THREADS} threads; "
-        f"{versions}.\n\n{table(results)}\n"
+    results = list(
+        comparison.gather(
+            given.cases, lambda name: measure(name, given.rounds, runs), table
+        )
     )
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "fits.md").write_text(text)
-    (arguments.output / "fits.json").write_text(json.dumps(results, indent=1))
-    print(f"\n{text}\nwritten to {arguments.output}")
+    if results:
+        where = comparison.circumstances(given.rounds, runs)
+        text = (
+            f"Seconds of a fit, best of {given.rounds} for fastkm.\n"
+            f"{comparison.place(where)}\n\n{table(results)}\n"
+        )
+        comparison.write(given.output, "fits", text, where, results)
 
 
 if __name__ == "__main__":

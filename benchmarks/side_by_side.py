@@ -7,10 +7,6 @@ iteration. Writes side_by_side.md, .json and .png into the folder given with -o.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,9 +14,9 @@ from typing import Any
 if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import data, limits, peers
+from benchmarks import comparison, data, limits, peers
+from benchmarks.comparison import describe, digits, mark
 from benchmarks.data import CASES, N_THREADS
-from fastkm.tour import machine
 
 ACCENT, GREY, INK = "#2f6db3", "#b9bec4", "#333333"
 
@@ -46,24 +42,6 @@ def measure(name: str, n_rounds: int, runs: dict[str, peers.Run]) -> dict[str, A
     }
 
 
-def describe(result: dict[str, Any]) -> str:
-    """Name and shape of a case."""
-    n, d = result["shape"]
-    return f"{result['case']}: {n:,} x {d} {result['dtype']}, k={result['n_clusters']}"
-
-
-def digits(milliseconds: float) -> str:
-    """Three significant digits, or all before the point."""
-    places = max(0, 2 - math.floor(math.log10(max(milliseconds, 1e-3))))
-    return f"{milliseconds:.{places}f}"
-
-
-def mark(name: str) -> str:
-    """Name of a peer, with a tilde where it is approximate."""
-    approximate = peers.PEERS[name].difference.startswith("approximate")
-    return name + " ~" if approximate else name
-
-
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown: best / median milliseconds per iteration, and best over fastkm's."""
     names = list(results[0]["best_ms"])
@@ -82,22 +60,8 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def circumstances(n_rounds: int, names: list[str]) -> dict[str, Any]:
-    """When, where and with which versions."""
-    return {
-        "date": str(datetime.date.today()),
-        "processor": machine.processor(),
-        "system": machine.system(),
-        "threads": N_THREADS,
-        "rounds": n_rounds,
-        "versions": machine.versions()
-        | {name: peers.version(name) for name in names if name != "fastkm"},
-    }
-
-
 def page(results: list[dict[str, Any]], where: dict[str, Any]) -> str:
     """Markdown of everything."""
-    versions = ", ".join(f"{name} {value}" for name, value in where["versions"].items())
     notes = [
         f"- {mark(name)}: {peers.PEERS[name].difference}."
         for name in results[0]["best_ms"]
@@ -107,9 +71,7 @@ def page(results: list[dict[str, Any]], where: dict[str, Any]) -> str:
         [
             f"Milliseconds per Lloyd iteration, best / median of {where['rounds']} "
             "rounds, and the best in fastkm's.",
-            f"{where['processor']}, {where['threads']} threads, {where['system']}, "
-            f"{where['date']}.",
-            f"{versions}.",
+            comparison.place(where),
             "",
             table(results),
             "",
@@ -182,34 +144,18 @@ def panel(ax: Any, result: dict[str, Any], names: list[str]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("-n", "--rounds", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, default=Path("side_by_side"))
-    arguments = parser.parse_args(argv)
-    unknown = set(arguments.cases) - set(CASES)
-    if unknown:
-        parser.error(f"unknown case {sorted(unknown)[0]}; there are {', '.join(CASES)}")
+    given = comparison.arguments(__doc__, CASES, "side_by_side", argv)
     runs = peers.installed()
-    results = []
-    for name in arguments.cases or CASES:
-        try:
-            results.append(measure(name, arguments.rounds, runs))
-        except NotImplementedError as reason:
-            print(f"{name} left out: {reason}")
-            continue
-        print(table(results[-1:]), flush=True)
-    if not results:
-        return
-    where = circumstances(arguments.rounds, list(runs))
-    text = page(results, where)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "side_by_side.md").write_text(text)
-    (arguments.output / "side_by_side.json").write_text(
-        json.dumps({**where, "results": results}, indent=1)
+    results = list(
+        comparison.gather(
+            given.cases, lambda name: measure(name, given.rounds, runs), table
+        )
     )
-    picture(results, where, arguments.output / "side_by_side.png")
-    print(f"\n{text}\nwritten to {arguments.output}")
+    if results:
+        where = comparison.circumstances(given.rounds, runs)
+        text = page(results, where)
+        comparison.write(given.output, "side_by_side", text, where, results)
+        picture(results, where, given.output / "side_by_side.png")
 
 
 if __name__ == "__main__":

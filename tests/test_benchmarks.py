@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import benchmarks
-from benchmarks import data, limits, memory, side_by_side, tiles
+from benchmarks import comparison, data, limits, memory, peers, side_by_side, tiles
 from fastkm.datasets import make_blobs_and_tail
 
 BENCHMARK = re.compile(r"(time|timeraw|mem|peakmem|track)_.+")
@@ -107,8 +107,8 @@ def test_limits_are_of_a_computer(monkeypatch):
 
 
 def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
-    runs = {name: side_by_side.peers.find(name) for name in ("fastkm", "scikit-learn")}
-    monkeypatch.setattr(side_by_side.peers, "installed", lambda: runs)
+    runs = {name: peers.find(name) for name in ("fastkm", "scikit-learn")}
+    monkeypatch.setattr(peers, "installed", lambda: runs)
     side_by_side.main(["plane", "-n", "1", "-o", str(tmp_path)])
     found = json.loads((tmp_path / "side_by_side.json").read_text())
     assert list(found["results"][0]["best_ms"]) == list(runs)
@@ -119,9 +119,9 @@ def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
     assert text in capsys.readouterr().out
 
 
-def test_side_by_side_marks_what_is_approximate():
-    assert side_by_side.mark("superkmeans") == "superkmeans ~"
-    assert side_by_side.mark("fastkm") == "fastkm"
+def test_what_is_approximate_is_marked():
+    assert comparison.mark("superkmeans") == "superkmeans ~"
+    assert comparison.mark("fastkm") == "fastkm"
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

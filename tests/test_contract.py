@@ -140,6 +140,14 @@ def check_run(make, case: Case, n_threads: int = 2, tol: float = 0.0) -> None:
     assert (fast.n_iter, fast.stop) == (slow.n_iter, slow.stop)
 
 
+def check_long_runs(make, X, n_clusters: int, n_threads: int) -> None:
+    """Runs in which centers come to rest one by one, without and with weights."""
+    init = X[:n_clusters].copy()
+    check_run(make, Case(X, init, None), n_threads)
+    weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
+    check_run(make, Case(X, init, weights), n_threads)
+
+
 @every_dtype
 @pytest.mark.parametrize("shape", shapes(), ids=lambda s: "x".join(map(str, s)))
 def test_step_on_every_shape(shape, dtype):

@@ -9,7 +9,7 @@ import sklearn.base
 import sklearn.cluster
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.datasets import load_digits, load_iris, make_blobs
+from sklearn.datasets import load_iris, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -767,49 +767,3 @@ def test_samples_of_weight_zero_do_not_count_but_get_labels():
     assert sorted(model.cluster_centers_[:, 0]) == [0.5, 9.5]
     assert model.labels_[4] == model.labels_[3]
     assert model.inertia_ == 1.0
-
-
-# --- beside scikit-learn
-
-
-def data_sets():
-    return {
-        "digits": load_digits().data,
-        "iris": load_iris().data,
-        "blobs": blobs(n_samples=1000, n_features=8),
-        "overlapping": np.random.default_rng(8).normal(size=(700, 3)),
-    }
-
-
-@pytest.mark.parametrize("name", ["digits", "iris", "blobs", "overlapping"])
-@pytest.mark.parametrize("n_clusters", [2, 7, 20])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_same_labels_as_sklearn_from_the_same_centers(name, n_clusters, weighted, rng):
-    X = data_sets()[name]
-    # Beside the samples, for these lie on grids: where two centers tie, scikit-learn's
-    # rounding decides.
-    init = X[rng.choice(len(X), n_clusters, replace=False)]
-    init = init + 0.01 * rng.normal(size=init.shape)
-    weights = rng.uniform(0.5, 2, len(X)) if weighted else None
-    options = {"init": init, "n_init": 1, "tol": 0}
-    ours = KMeans(n_clusters, **options).fit(X, sample_weight=weights)
-    theirs = sklearn.cluster.KMeans(n_clusters, **options).fit(X, sample_weight=weights)
-    np.testing.assert_array_equal(ours.labels_, theirs.labels_)
-    # They subtract the mean of X and add up n numbers in float64, each at most twice
-    # max |X|: at most n roundings of 2^-53 relative to the sum.
-    atol = len(X) * 2.0**-52 * np.abs(X).max()
-    np.testing.assert_allclose(
-        ours.cluster_centers_, theirs.cluster_centers_, rtol=0, atol=atol
-    )
-    # The inertia is flat at the optimum: their error is that of adding up n terms, each
-    # rounding 2^-53 of the sum, and as much for the terms themselves.
-    assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=len(X) * 2.0**-52)
-
-
-@pytest.mark.parametrize("tol", [1e-4, 1e-2])
-def test_tol_has_sklearns_meaning(tol):
-    X = load_digits().data
-    options = {"init": X[:10], "n_init": 1, "tol": tol}
-    ours = KMeans(10, **options).fit(X)
-    assert ours.n_iter_ == sklearn.cluster.KMeans(10, **options).fit(X).n_iter_
-    assert ours.report_.stop in ("tol", "unchanged")

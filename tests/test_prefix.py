@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, SPECIAL, Case, gaussian
+from cases import DTYPES, SPECIAL, gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
-from test_contract import check_run, check_step, same
+from test_contract import check_long_runs, check_run, check_step, same
 
 from fastkm import engines, kmeans, lloyd, reference
 from fastkm.engines import prefix
@@ -53,12 +53,9 @@ def test_shapes(shape, dtype):
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_runs_on_structured_data(offset, n_threads, dtype, monkeypatch):
-    """Long runs, in which centers come to rest one by one."""
     monkeypatch.setattr(engines.InMemory, "n_chunks", lambda self, work: n_threads)
     X = mixture(600, 60, 30, dtype) + dtype(offset)
-    check_run(Sieving, Case(X, X[:60].copy(), None), n_threads)
-    weights = np.random.default_rng(1).integers(0, 3, 600).astype(float)
-    check_run(Sieving, Case(X, X[:60].copy(), weights), n_threads)
+    check_long_runs(Sieving, X, 60, n_threads)
 
 
 def test_most_pairs_are_ruled_out():

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from cases import DTYPES, Case
+from cases import DTYPES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_contract import check_run, same
+from test_contract import check_long_runs, same
 
 from fastkm import engines, kmeans, reference
 from fastkm.engines.skips import Skips, added_room
@@ -27,9 +27,7 @@ def blobs(n: int, d: int, n_blobs: int, dtype=np.float32, seed: int = 0):
 def test_runs(offset, n_threads, dtype, monkeypatch):
     monkeypatch.setattr(engines.InMemory, "n_chunks", lambda self, work: n_threads)
     X = blobs(500, 12, 4, dtype) + dtype(offset)
-    check_run(Skips, Case(X, X[:9].copy(), None), n_threads)
-    weights = np.random.default_rng(1).integers(0, 3, 500).astype(float)
-    check_run(Skips, Case(X, X[:9].copy(), weights), n_threads)
+    check_long_runs(Skips, X, 9, n_threads)
 
 
 @example(seed=1, scale=1e150, step=0.1, on_lattice=False)  # keys beyond float32
