@@ -10,6 +10,7 @@ from fastkm.api import (
 )
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
+from fastkm.many import KMeansRuns, kmeans_many
 
 __version__ = "0.1.0"
 
@@ -18,8 +19,10 @@ __all__ = [
     "ConvergenceWarning",
     "KMeans",
     "KMeansResult",
+    "KMeansRuns",
     "Report",
     "assign",
     "kmeans",
+    "kmeans_many",
     "kmeans_plusplus",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, lloyd, seeding, validation
+from fastkm import engines, lloyd, seeding, small, validation
 
 Array = NDArray[Any]
 
@@ -23,7 +24,8 @@ class Report:
     Attributes
     ----------
     engine, reason : str
-        The engine that carried out the steps, and why it was chosen.
+        The engine that carried out the steps, and why it was chosen; "small" where the
+        whole fit ran in one kernel.
     n_threads : int
         Threads that were allowed; small steps use fewer.
     stop : str
@@ -162,18 +164,26 @@ def kmeans(
             n_init = 1
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
 
-    choice = engines.choose(X, weights, n_clusters, n_threads, name, n_init * max_iter)
-    threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
-    best, best_run, inertias = None, 0, []
-    for number in range(n_init):
-        centers = seeding.initial_centers(samples, n_clusters, init, rng)
-        run = lloyd.lloyd(
-            choice.engine, centers, max_iter=max_iter, threshold=threshold
-        )
-        inertias.append(run.inertia)
-        if best is None or run.inertia < best.inertia:
-            best, best_run = run, number
-    assert best is not None
+    if name == "auto" and small.serves(X, n_clusters):
+        name, reason, counts = "small", small.REASON, {}
+        inits = init[None] if isinstance(init, np.ndarray) else init
+        options = small.Options(n_clusters, inits, max_iter, tol, n_threads)
+        runs = small.fit_all([samples] * n_init, options, rng, history=True)
+    else:
+        n_steps = n_init * max_iter
+        choice = engines.choose(X, weights, n_clusters, n_threads, name, n_steps)
+        name, reason, held = choice.name, choice.reason, choice.engine
+        threshold = tol * lloyd.mean_variance(held) if tol > 0 else 0.0
+        runs = []
+        for _ in range(n_init):
+            centers = seeding.initial_centers(samples, n_clusters, init, rng)
+            runs.append(
+                lloyd.lloyd(held, centers, max_iter=max_iter, threshold=threshold)
+            )
+        counts = dict(held.counts)
+    inertias = [run.inertia for run in runs]
+    best_run = inertias.index(min(inertias))
+    best = runs[best_run]
     if best.n_empty:
         validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
@@ -181,8 +191,8 @@ def kmeans(
             ConvergenceWarning,
         )
     report = Report(
-        engine=choice.name,
-        reason=choice.reason,
+        engine=name,
+        reason=reason,
         n_threads=n_threads,
         stop=best.stop,
         inertias=inertias,
@@ -191,7 +201,7 @@ def kmeans(
         n_empty=best.n_empty,
         shifts=best.shifts,
         n_changed=best.n_changed,
-        counts=dict(choice.engine.counts),
+        counts=counts,
     )
     return KMeansResult(best.centers, best.labels, best.inertia, best.n_iter, report)
 

@@ -68,7 +68,8 @@ def _next_centers(engine: Engine, run: Run) -> Array:
     """One iteration: assign, sum, refill, move."""
     n_clusters = len(run.centers)
     step = engine.step(run.centers)
-    run.n_changed.append(step.n_changed)
+    # The engine may remember labels of another run.
+    run.n_changed.append(step.n_changed if run.n_iter > 1 else engine.n_samples)
     # Clusters that no sample left or entered keep their centers.
     changed = step.touched if run.follows else np.ones(n_clusters, bool)
     totals, uncertain = step.totals.of(changed).rounded()

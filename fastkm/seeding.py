@@ -147,11 +147,22 @@ def random_samples(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     return np.lexsort((arrivals, weights == 0))[:n_clusters]
 
 
+def n_uniforms(init: str, n_clusters: int) -> int:
+    """Uniform numbers that a seeding draws: one, for k-means++ the trials' as well."""
+    steps = n_clusters - 1 if init == "k-means++" else 0
+    return 1 + steps * n_trials_of(n_clusters)
+
+
+def n_trials_of(n_clusters: int) -> int:
+    """Candidates per step of greedy k-means++."""
+    return 2 + int(math.log(n_clusters))
+
+
 def plusplus(
     samples: Lanes, n_clusters: int, rng: Generator, n_local_trials: int | None = None
 ) -> Array:
     """Greedy k-means++: `reference.kmeans_plusplus`."""
-    n_trials = n_local_trials or 2 + int(math.log(n_clusters))
+    n_trials = n_local_trials or n_trials_of(n_clusters)
     first = first_sample(samples, rng)
     if n_clusters == 1:
         return np.array([first])

@@ -23,7 +23,9 @@ ROOMS = {
     "lloyd": {"engines"},  # for type checking only, see below
     "validation": {"engines", "kernels"},
     "seeding": {"validation", "engines", "kernels"},
-    "api": {"engines", "lloyd", "seeding", "validation"},
+    "small": {"engines", "kernels", "lloyd", "seeding"},
+    "api": {"engines", "lloyd", "seeding", "small", "validation"},
+    "many": {"api", "engines", "small", "validation"},
     "metrics": {"api", "engines", "validation"},
     "estimator": {"api", "metrics", "validation"},
     "classifier": {"api", "estimator", "validation"},

@@ -93,7 +93,7 @@ class InMemory:
         self.n_threads = n_threads
         self.n_samples, self.n_features = X.shape
         self._labels = self._spare = np.empty(0, np.int32)
-        self._totals = self._no_totals(0)
+        self._totals = np.empty((1, 3, 0, 0))
         self._centers = np.empty((0, self.n_features))  # float64, of these labels
         self.counts: Counter[str] = Counter()
 

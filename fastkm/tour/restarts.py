@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import kmeans
+from fastkm import kmeans_many
 from fastkm.metrics import cluster_loss
 from fastkm.tour.pictures import BLUE, GREEN, ORANGE, Album, Picture, new_figure
 from fastkm.validation import INITS
@@ -50,15 +50,13 @@ def compare(
 ) -> Comparison:
     """Run k-means `n_restarts` times from each kind of start."""
     rng = np.random.default_rng(seed)
-    losses = {init: np.empty(n_restarts) for init in INITS}
-    inertias = {init: np.empty(n_restarts) for init in INITS}
-    iterations = dict.fromkeys(INITS, 0)
-    for i in track(range(n_restarts), "restarts"):
-        for init in INITS:
-            result = kmeans(X, n_clusters, init=init, n_init=1, random_state=rng)
-            losses[init][i] = cluster_loss(X, result.labels)
-            inertias[init][i] = result.inertia
-            iterations[init] += result.n_iter
+    losses, inertias, iterations = {}, {}, {}
+    for init in track(INITS, "restarts"):
+        runs = kmeans_many(
+            X, n_clusters, n_runs=n_restarts, init=init, random_state=rng
+        )
+        losses[init] = np.array([cluster_loss(X, labels) for labels in runs.labels])
+        inertias[init], iterations[init] = runs.inertia, float(runs.n_iter.mean())
     best_loss = min(float(loss.min()) for loss in losses.values())
     best_inertia = min(float(inertia.min()) for inertia in inertias.values())
     rows = [
@@ -71,7 +69,7 @@ def compare(
             share_near_inertia=float(
                 np.mean(inertias[init] <= best_inertia * (1 + NEAR))
             ),
-            mean_iterations=iterations[init] / n_restarts,
+            mean_iterations=iterations[init],
         )
         for init in INITS
     ]

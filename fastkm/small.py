@@ -1,0 +1,198 @@
+"""Small problems: whole fits in one kernel, many of them at once.
+
+A fit of some hundred samples takes microseconds, a call from Python to a kernel about
+as many. So one kernel seeds, iterates and sums up (`kernels.small`), problem after
+problem, on all threads. What it leaves, and what is not small, is fitted by `lloyd`
+over an engine, from the same draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkm import engines, lloyd, seeding
+from fastkm.engines import Lanes
+from fastkm.kernels import small
+
+Array = NDArray[Any]
+Generator = np.random.Generator
+
+MOST_TERMS = 2**16  # samples x features x clusters of a small problem
+LONGEST = 1000  # iterations of a small fit whose history is kept
+NANOSECONDS = 20.0  # of a whole fit, per term
+REASON = "few terms: whole fits in one kernel"
+STOPS = {small.UNCHANGED: "unchanged", small.TOL: "tol", small.MAX_ITER: "max_iter"}
+METHODS = {"k-means++": small.PLUSPLUS, "farthest": small.FARTHEST}
+
+
+def serves(X: Array, n_clusters: int) -> bool:
+    """Whether a problem is small."""
+    return X.size * n_clusters <= MOST_TERMS
+
+
+class Options(NamedTuple):
+    """What all fits of a call have in common, checked.
+
+    Centers in `init` are (n_problems, n_clusters, n_features).
+    """
+
+    n_clusters: int
+    init: Any
+    max_iter: int
+    tol: float
+    n_threads: int
+
+
+class Drawn:
+    """Uniform numbers that were drawn before, in the place of their generator."""
+
+    def __init__(self, uniforms: Array) -> None:
+        self.uniforms = iter(uniforms.tolist())
+
+    def random(self, size: int | None = None) -> Any:
+        """Give the next number, or an array of the next ones."""
+        if size is None:
+            return next(self.uniforms)
+        return np.array([next(self.uniforms) for _ in range(size)])
+
+
+def fit_all(
+    problems: Sequence[Lanes], options: Options, rng: Generator, *, history: bool
+) -> list[lloyd.Run]:
+    """Fit one problem after the other, all drawing from one generator.
+
+    Problems may be one object several times. Without `history` runs of small problems
+    lack shifts and n_changed.
+    """
+    n_clusters, init = options.n_clusters, options.init
+    drawn, given = np.empty((len(problems), 0)), None
+    if isinstance(init, str) and init in METHODS:
+        drawn = rng.random((len(problems), seeding.n_uniforms(init, n_clusters)))
+    elif isinstance(init, np.ndarray):
+        given = init
+    else:
+        given = np.array(
+            [
+                seeding.initial_centers(samples, n_clusters, init, rng)
+                for samples in problems
+            ]
+        )
+    runs: list[Any] = [None] * len(problems)
+    few = [b for b, samples in enumerate(problems) if serves(samples.X, n_clusters)]
+    if few:
+        some = _fit_small(
+            [problems[b] for b in few],
+            options,
+            drawn[few],
+            None if given is None else given[few],
+            LONGEST if history else 0,
+        )
+        for b, run in zip(few, some, strict=True):
+            runs[b] = run
+    for b, samples in enumerate(problems):
+        if runs[b] is None:
+            if given is None:
+                again: Any = Drawn(drawn[b])
+                centers = seeding.initial_centers(samples, n_clusters, init, again)
+            else:
+                centers = given[b]
+            runs[b] = _fit(samples, options, centers)
+    return runs
+
+
+def _fit(samples: Lanes, options: Options, centers: Array) -> lloyd.Run:
+    """Fit over an engine."""
+    n_clusters, _, max_iter, tol, n_threads = options
+    engine = engines.choose(
+        samples.X, samples.weights, n_clusters, n_threads, n_steps=max_iter
+    ).engine
+    threshold = tol * lloyd.mean_variance(engine) if tol > 0 else 0.0
+    return lloyd.lloyd(engine, centers, max_iter=max_iter, threshold=threshold)
+
+
+def _fit_small(
+    problems: Sequence[Lanes],
+    options: Options,
+    drawn: Array,
+    given: Array | None,
+    n_kept: int,
+) -> list[lloyd.Run | None]:
+    """Fit in one kernel; None for a problem that it left."""
+    n_clusters, init, max_iter, tol, _ = options
+    n_problems, dtype = len(problems), problems[0].X.dtype
+    sizes = np.array([samples.n_samples for samples in problems])
+    ends = sizes.cumsum()
+    if all(samples is problems[0] for samples in problems):
+        X, weights = problems[0].X, problems[0].weights
+        starts = np.zeros(n_problems, np.int64)
+    else:
+        X, weights = _joined(problems)
+        starts = ends - sizes
+    shape = n_problems, n_clusters, X.shape[1]
+    # Zeros, so that those of a problem that is left can be converted.
+    centers = np.zeros(shape) if given is None else given.astype(np.float64)
+    labels = np.empty(ends[-1], np.int32)
+    stops, n_iters = np.empty((2, n_problems), np.int64)
+    inertias, shifts = np.empty(n_problems), np.empty((n_problems, n_kept))
+    n_changed = np.empty((n_problems, n_kept), np.int64)
+    worth = NANOSECONDS * float(sizes.sum()) * n_clusters * X.shape[1]
+    small.fit_all(
+        problems[0].n_chunks(worth) if n_problems > 1 else 1,
+        X.astype(np.float64, copy=False),
+        np.empty(0) if weights is None else weights,
+        starts,
+        sizes,
+        small.GIVEN if given is not None else METHODS[init],
+        drawn,
+        centers,
+        dtype == np.float32,
+        tol,
+        max_iter,
+        labels,
+        ends - sizes,
+        stops,
+        n_iters,
+        inertias,
+        shifts,
+        n_changed,
+    )
+    narrow = centers.astype(dtype, copy=False)
+    columns = (
+        stops.tolist(),
+        n_iters.tolist(),
+        inertias.tolist(),
+        (ends - sizes).tolist(),
+        ends.tolist(),
+    )
+    return [
+        None
+        if stop == small.LEFT
+        else lloyd.Run(
+            centers=narrow[b],
+            labels=labels[first:last],
+            inertia=inertia,
+            n_iter=n_iter,
+            stop=STOPS[stop],
+            shifts=shifts[b, :n_iter].tolist(),
+            n_changed=n_changed[b, :n_iter].tolist(),
+        )
+        for b, (stop, n_iter, inertia, first, last) in enumerate(
+            zip(*columns, strict=True)
+        )
+    ]
+
+
+def _joined(problems: Sequence[Lanes]) -> tuple[Array, Array | None]:
+    """Samples of all problems, and their weights where some have any."""
+    X = np.concatenate([samples.X for samples in problems])
+    if all(samples.weights is None for samples in problems):
+        return X, None
+    weights = [
+        np.ones(samples.n_samples) if samples.weights is None else samples.weights
+        for samples in problems
+    ]
+    return X, np.concatenate(weights)
