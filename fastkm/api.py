@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, lloyd, seeding, small, validation
+from fastkm import engines, seeding, small, swaps, validation
+from fastkm.fits import Fits, InOneKernel, OverAnEngine
 
 Array = NDArray[Any]
 
@@ -39,6 +39,8 @@ class Report:
         Empty clusters of the best run that took a sample.
     n_empty : int
         Clusters of the result without a sample.
+    n_swapped : int
+        Swaps of a center and a sample that lowered the inertia, of `n_swaps` attempts.
     shifts : list of float
         Summed squared movement of the centers, per iteration of the best run.
     n_changed : list of int
@@ -55,6 +57,7 @@ class Report:
     best_run: int
     n_refilled: int
     n_empty: int
+    n_swapped: int
     shifts: list[float] = field(repr=False)
     n_changed: list[int] = field(repr=False)
     counts: dict[str, int]
@@ -86,6 +89,7 @@ def kmeans(
     random_state: validation.Seed = None,
     n_threads: int | None = None,
     engine: str = "auto",
+    n_swaps: int = 0,
 ) -> KMeansResult:
     """Split the samples into `n_clusters` groups by Lloyd's algorithm.
 
@@ -118,6 +122,13 @@ def kmeans(
         All that Numba may start when None.
     engine : "auto" or the name of an engine
         How the steps are carried out. The result is the same.
+    n_swaps : int, at least 0
+        A way out of local minima: so often a sample, drawn in proportion to its
+        squared distance, is tried in the place of every center of the best run, and
+        takes the one where the inertia is least, if it falls. A run from these centers
+        follows, and is kept if better. Each attempt costs a pass over the samples, the
+        first one as much as an iteration with exact distances; 25 find what a handful
+        of misplaced centers leaves.
 
     Returns
     -------
@@ -136,6 +147,8 @@ def kmeans(
     References
     ----------
     Lloyd, Least squares quantization in PCM (1982), section "Method I".
+    Lattanzi and Sohler, A better k-means++ algorithm via local search (2019), algorithm
+    LocalSearch++ (`n_swaps`).
 
     Examples
     --------
@@ -151,6 +164,7 @@ def kmeans(
     max_iter = validation.check_integer(max_iter, "max_iter")
     tol = validation.check_tol(tol)
     n_threads = validation.check_n_threads(n_threads)
+    n_swaps = validation.check_integer(n_swaps, "n_swaps", least=0)
     name = validation.check_engine(engine)
     samples = engines.Lanes(X, weights, n_threads)
     if not isinstance(init, str) and not callable(init):
@@ -164,26 +178,20 @@ def kmeans(
             n_init = 1
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
 
+    options = small.Options(n_clusters, init, max_iter, tol, n_threads)
+    fits: Fits
     if name == "auto" and small.serves(X, n_clusters):
-        name, reason, counts = "small", small.REASON, {}
-        inits = init[None] if isinstance(init, np.ndarray) else init
-        options = small.Options(n_clusters, inits, max_iter, tol, n_threads)
-        runs = small.fit_all([samples] * n_init, options, rng, history=True)
+        fits = InOneKernel(samples, options, rng)
     else:
-        n_steps = n_init * max_iter
-        choice = engines.choose(X, weights, n_clusters, n_threads, name, n_steps)
-        name, reason, held = choice.name, choice.reason, choice.engine
-        threshold = tol * lloyd.mean_variance(held) if tol > 0 else 0.0
-        runs = []
-        for _ in range(n_init):
-            centers = seeding.initial_centers(samples, n_clusters, init, rng)
-            runs.append(
-                lloyd.lloyd(held, centers, max_iter=max_iter, threshold=threshold)
-            )
-        counts = dict(held.counts)
+        fits = OverAnEngine(samples, options, rng, name, n_init)
+    runs = fits.run(init, n_init)
     inertias = [run.inertia for run in runs]
     best_run = inertias.index(min(inertias))
-    best = runs[best_run]
+    best, n_swapped = runs[best_run], 0
+    if n_swaps:
+        centers, n_swapped = swaps.swap(samples, best.centers, rng, n_swaps)
+    if n_swapped:
+        best = best.followed_by(*fits.run(centers, 1))
     if best.n_empty:
         validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
@@ -191,17 +199,18 @@ def kmeans(
             ConvergenceWarning,
         )
     report = Report(
-        engine=name,
-        reason=reason,
+        engine=fits.name,
+        reason=fits.reason,
         n_threads=n_threads,
         stop=best.stop,
         inertias=inertias,
         best_run=best_run,
         n_refilled=best.n_refilled,
         n_empty=best.n_empty,
+        n_swapped=n_swapped,
         shifts=best.shifts,
         n_changed=best.n_changed,
-        counts=counts,
+        counts=dict(fits.counts),
     )
     return KMeansResult(best.centers, best.labels, best.inertia, best.n_iter, report)
 

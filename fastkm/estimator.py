@@ -31,6 +31,7 @@ class Parameters:
         random_state: validation.Seed = None,
         n_threads: int | None = None,
         engine: str = "auto",
+        n_swaps: int = 0,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -40,6 +41,7 @@ class Parameters:
         self.random_state = random_state
         self.n_threads = n_threads
         self.engine = engine
+        self.n_swaps = n_swaps
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
@@ -102,9 +104,9 @@ class KMeans(Parameters):
     """Exact k-means clustering with scikit-learn's interface.
 
     The parameters are those of `fastkm.kmeans`, under the names and with the meaning
-    that they have in `sklearn.cluster.KMeans`; `init="farthest"`, `n_threads` and
-    `engine` are additions. `labels_ == predict(X)` and `inertia_ == -score(X)` hold
-    bit for bit, on any number of threads.
+    that they have in `sklearn.cluster.KMeans`; `init="farthest"`, `n_threads`,
+    `engine` and `n_swaps` are additions. `labels_ == predict(X)` and
+    `inertia_ == -score(X)` hold bit for bit, on any number of threads.
 
     Parameters
     ----------
@@ -116,6 +118,7 @@ class KMeans(Parameters):
     random_state : int, Generator, RandomState, SeedSequence or None
     n_threads : int, optional
     engine : "auto" or the name of an engine
+    n_swaps : int, default 0
 
     Attributes
     ----------

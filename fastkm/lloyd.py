@@ -8,7 +8,7 @@ a disk and workers of a cluster can answer alike.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,18 @@ class Run:
     n_refilled: int = 0
     n_empty: int = 0
     follows: bool = False
+
+    def followed_by(self, run: Run) -> Run:
+        """Give a run that started where this one ended, if it is better."""
+        if not run.inertia < self.inertia:
+            return self
+        return replace(
+            run,
+            n_iter=self.n_iter + run.n_iter,
+            shifts=self.shifts + run.shifts,
+            n_changed=self.n_changed + run.n_changed,
+            n_refilled=self.n_refilled + run.n_refilled,
+        )
 
 
 def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) -> Run:

@@ -31,6 +31,8 @@ Lloyd, Least squares quantization in PCM (1982), section "Method I".
 Arthur and Vassilvitskii, k-means++: the advantages of careful seeding (2007),
 section 2.2; the greedy form is in section 5.
 Gonzalez, Clustering to minimize the maximum intercluster distance (1985), section 2.
+Lattanzi and Sohler, A better k-means++ algorithm via local search (2019),
+algorithm LocalSearch++.
 """
 
 import math
@@ -297,3 +299,41 @@ def farthest_first(
         chosen.append(int(rank.argmax()))
         nearest = np.minimum(nearest, squared_distances(X, X[chosen[-1:]])[:, 0])
     return np.array(chosen)
+
+
+def swap_costs(X: Array, centers: Array, i: int, weights: Array | None = None) -> Array:
+    """Inertia that each center's replacement by sample i would leave, (n_clusters,)."""
+    n_clusters = len(centers)
+    costs = np.empty(n_clusters)
+    for j in range(n_clusters):
+        swapped = np.concatenate([centers[:j], X[i : i + 1], centers[j + 1 :]])
+        costs[j] = inertia(assign(X, swapped)[1], weights)
+    return costs
+
+
+def swap(
+    X: Array,
+    centers: Array,
+    rng: Generator,
+    weights: Array | None = None,
+    *,
+    n_swaps: int,
+) -> Array:
+    """Centers of which some were replaced by samples, so that the inertia fell.
+
+    `n_swaps` times a sample is drawn in proportion to weight * squared distance, and
+    takes the place of the center whose replacement leaves the least inertia (the first
+    among equals) where that is less than before. Nothing is left to draw, and the
+    search ends, at inertia 0.
+    """
+    centers = centers.copy()
+    for _ in range(n_swaps):
+        _, distances = assign(X, centers)
+        cost = inertia(distances, weights)
+        if cost == 0:
+            break
+        i = draw(unit_weights(X, weights) * distances, rng.random() * cost)
+        costs = swap_costs(X, centers, i, weights)
+        if costs.min() < cost:
+            centers[costs.argmin()] = X[i]
+    return centers

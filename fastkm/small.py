@@ -24,7 +24,6 @@ Generator = np.random.Generator
 MOST_TERMS = 2**16  # samples x features x clusters of a small problem
 LONGEST = 1000  # iterations of a small fit whose history is kept
 NANOSECONDS = 20.0  # of a whole fit, per term
-REASON = "few terms: whole fits in one kernel"
 STOPS = {small.UNCHANGED: "unchanged", small.TOL: "tol", small.MAX_ITER: "max_iter"}
 METHODS = {"k-means++": small.PLUSPLUS, "farthest": small.FARTHEST}
 

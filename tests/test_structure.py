@@ -23,8 +23,10 @@ ROOMS = {
     "lloyd": {"engines"},  # for type checking only, see below
     "validation": {"engines", "kernels"},
     "seeding": {"validation", "engines", "kernels"},
+    "swaps": {"engines", "kernels", "seeding"},
     "small": {"engines", "kernels", "lloyd", "seeding"},
-    "api": {"engines", "lloyd", "seeding", "small", "validation"},
+    "fits": {"engines", "lloyd", "seeding", "small"},
+    "api": {"engines", "fits", "lloyd", "seeding", "small", "swaps", "validation"},
     "many": {"api", "engines", "small", "validation"},
     "metrics": {"api", "engines", "validation"},
     "estimator": {"api", "metrics", "validation"},

@@ -103,6 +103,26 @@ def exceeds(total, threshold):
     return -1
 
 
+@inlined
+def drawn(prefixes: Array, threshold: float) -> int:
+    """First index whose exact prefix sum is above the threshold; -1 if not certain.
+
+    A rounded prefix sum of n terms that are not negative is within (n - 1) 2^-53 of the
+    exact one, relative to it (Higham, Accuracy and Stability of Numerical Algorithms,
+    2nd ed., section 4.2): `error` is twice that, and more.
+    """
+    i = 0
+    while i < prefixes.size and prefixes[i] <= threshold:
+        i += 1
+    error = (prefixes.size + 4) * 2.0**-52
+    before = prefixes[i - 1] if i > 0 else 0.0
+    if i == prefixes.size or prefixes[i] * (1 - error) <= threshold:
+        return -1
+    if before * (1 + error) > threshold:
+        return -1
+    return i
+
+
 @serial
 def draw(
     values: Array,

@@ -14,7 +14,15 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel, serial
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    add_cell,
+    chunk_bounds,
+    drawn,
+    two_sum,
+)
 from fastkm.kernels.lanes import block_distances, load_block
 
 # How a run ended.
@@ -40,26 +48,6 @@ def accumulate(weights, values, prefixes):
     for i in range(values.size):
         total += weights[i] * values[i]
         prefixes[i] = total
-
-
-@inlined
-def drawn(prefixes, threshold):
-    """First index whose exact prefix sum is above the threshold; -1 if not certain.
-
-    A rounded prefix sum of n terms that are not negative is within (n - 1) 2^-53 of the
-    exact one, relative to it (Higham, Accuracy and Stability of Numerical Algorithms,
-    2nd ed., section 4.2): `error` is twice that, and more.
-    """
-    i = 0
-    while i < prefixes.size and prefixes[i] <= threshold:
-        i += 1
-    error = (prefixes.size + 4) * 2.0**-52
-    before = prefixes[i - 1] if i > 0 else 0.0
-    if i == prefixes.size or prefixes[i] * (1 - error) <= threshold:
-        return -1
-    if before * (1 + error) > threshold:
-        return -1
-    return i
 
 
 @inlined

@@ -1,0 +1,76 @@
+"""Two ways to fit samples from a start, or from several: `api.kmeans` picks one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastkm import lloyd, seeding, small
+from fastkm.engines import Lanes, choose
+from fastkm.small import Options
+
+Generator = np.random.Generator
+
+
+class Fits(Protocol):
+    """A way to fit samples from a start, once or several times."""
+
+    name: str
+    reason: str
+    counts: Counter[str]
+
+    def run(self, init: Any, n_init: int) -> list[lloyd.Run]:
+        """Fit from each start; `init` is checked."""
+
+
+class InOneKernel:
+    """Whole fits in one kernel: `fastkm.small`."""
+
+    def __init__(self, samples: Lanes, options: Options, rng: Generator) -> None:
+        self.samples, self.options, self.rng = samples, options, rng
+        self.name, self.reason = "small", "few terms: whole fits in one kernel"
+        self.counts: Counter[str] = Counter()
+
+    def run(self, init: Any, n_init: int) -> list[lloyd.Run]:
+        if isinstance(init, np.ndarray):
+            init = init[None]
+        options = self.options._replace(init=init)
+        return small.fit_all([self.samples] * n_init, options, self.rng, history=True)
+
+
+class OverAnEngine:
+    """Step by step, over an engine that is built once for all starts."""
+
+    def __init__(
+        self,
+        samples: Lanes,
+        options: Options,
+        rng: Generator,
+        engine: str,
+        n_init: int,
+    ) -> None:
+        self.samples, self.options, self.rng = samples, options, rng
+        self.engine, self.name, self.reason = choose(
+            samples.X,
+            samples.weights,
+            options.n_clusters,
+            options.n_threads,
+            engine,
+            n_init * options.max_iter,
+        )
+        self.counts = self.engine.counts
+        tol = options.tol
+        self.threshold = tol * lloyd.mean_variance(self.engine) if tol > 0 else 0.0
+
+    def run(self, init: Any, n_init: int) -> list[lloyd.Run]:
+        n_clusters, max_iter = self.options.n_clusters, self.options.max_iter
+        runs = []
+        for _ in range(n_init):
+            centers = seeding.initial_centers(self.samples, n_clusters, init, self.rng)
+            run = lloyd.lloyd(
+                self.engine, centers, max_iter=max_iter, threshold=self.threshold
+            )
+            runs.append(run)
+        return runs
