@@ -5,6 +5,7 @@ from fastkm.api import (
     KMeansResult,
     Report,
     assign,
+    farthest_first,
     kmeans,
     kmeans_plusplus,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "KMeansRuns",
     "Report",
     "assign",
+    "farthest_first",
     "kmeans",
     "kmeans_many",
     "kmeans_plusplus",

@@ -103,10 +103,11 @@ def kmeans(
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), not negative, optional
         A sample of weight 3 counts as three samples.
-    init : {"k-means++", "random", "farthest"}, array-like or callable
-        Greedy k-means++; different random samples; a random sample, then always the
-        one farthest from all before; centers (n_clusters, n_features); or
-        `init(X, n_clusters, random_state=Generator)` that returns centers.
+    init : {"k-means++", "k-means||", "random", "farthest"}, array-like or callable
+        Greedy k-means++; k-means|| (many candidates in few passes, then k-means++ among
+        them: for thousands of clusters); different random samples; a random sample,
+        then always the one farthest from all before; centers (n_clusters, n_features);
+        or `init(X, n_clusters, random_state=Generator)` that returns centers.
     n_init : int or "auto"
         Runs from different initial centers; the one with the least inertia is
         returned. "auto" is 10 for "random" and callables, otherwise 1.
@@ -318,4 +319,56 @@ def kmeans_plusplus(
     samples = engines.Lanes(X, weights, validation.check_n_threads(n_threads))
     rng = validation.check_random_state(random_state)
     indices = seeding.plusplus(samples, n_clusters, rng, n_local_trials)
+    return X[indices], indices
+
+
+def farthest_first(
+    X: ArrayLike,
+    n_clusters: int,
+    *,
+    sample_weight: ArrayLike | None = None,
+    random_state: validation.Seed = None,
+    n_threads: int | None = None,
+) -> tuple[Array, Array]:
+    """Choose a random sample, then always the one farthest from all before.
+
+    Same draws as `fastkm.reference.farthest_first`. The largest distance of a sample to
+    its nearest center is at most twice the least possible.
+
+    Parameters
+    ----------
+    X : array-like (n_samples, n_features), finite
+    n_clusters : int, from 1 to n_samples
+    sample_weight : array-like (n_samples,), optional
+        Samples of weight zero come last.
+    random_state : int, Generator, RandomState, SeedSequence or None
+    n_threads : int, optional
+
+    Returns
+    -------
+    centers : (n_clusters, n_features), of the dtype of X
+    indices : (n_clusters,) int64
+        The chosen samples: centers == X[indices].
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as above; the message names it.
+
+    References
+    ----------
+    Gonzalez, Clustering to minimize the maximum intercluster distance (1985), section
+    2.
+
+    Examples
+    --------
+    >>> X = [[0.0], [4.0], [10.0]]
+    >>> sorted(farthest_first(X, 2, random_state=0)[0].ravel().tolist())
+    [0.0, 10.0]
+    """
+    X, weights = as_weighted(X, sample_weight)
+    n_clusters = validation.check_n_clusters(n_clusters, len(X))
+    samples = engines.Lanes(X, weights, validation.check_n_threads(n_threads))
+    rng = validation.check_random_state(random_state)
+    indices = seeding.farthest(samples, n_clusters, rng)
     return X[indices], indices

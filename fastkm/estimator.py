@@ -111,7 +111,7 @@ class KMeans(Parameters):
     Parameters
     ----------
     n_clusters : int, default 8
-    init : {"k-means++", "random", "farthest"}, array-like or callable
+    init : {"k-means++", "k-means||", "random", "farthest"}, array-like or callable
     n_init : int or "auto"
     max_iter : int, default 300
     tol : float, default 1e-4

@@ -58,7 +58,7 @@ def kmeans_many(
         How often to cluster X; each run's inertia and labels are returned.
     sample_weight : array-like (n_samples,), not negative, optional
         Without `n_runs`: a sequence of them, one for each array.
-    init : {"k-means++", "random", "farthest"}, array-like or callable
+    init : {"k-means++", "k-means||", "random", "farthest"}, array-like or callable
         As in `fastkm.kmeans`; centers are for all runs, (n_clusters, n_features), or
         for each, (n_runs, n_clusters, n_features).
     max_iter, tol, random_state, n_threads

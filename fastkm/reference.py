@@ -30,6 +30,8 @@ References
 Lloyd, Least squares quantization in PCM (1982), section "Method I".
 Arthur and Vassilvitskii, k-means++: the advantages of careful seeding (2007),
 section 2.2; the greedy form is in section 5.
+Bahmani, Moseley, Vattani, Kumar and Vassilvitskii, Scalable k-means++ (2012),
+algorithm 2.
 Gonzalez, Clustering to minimize the maximum intercluster distance (1985), section 2.
 Lattanzi and Sohler, A better k-means++ algorithm via local search (2019),
 algorithm LocalSearch++.
@@ -280,6 +282,41 @@ def kmeans_plusplus(
         chosen.append(candidates[best])
         nearest, potential = remaining[:, best], potentials[best]
     return np.array(chosen)
+
+
+def kmeans_parallel(
+    X: Array, n_clusters: int, rng: Generator, weights: Array | None = None
+) -> Array:
+    """Indices of the samples chosen by k-means||.
+
+    In each of five rounds every sample is taken with probability 2 n_clusters times its
+    share of the inertia about those taken before; further rounds follow as long as they
+    are fewer than n_clusters. Greedy k-means++ chooses among them, each with the weight
+    of the samples that are nearest to it. When no distance is left too early, the
+    lowest indices not yet taken make up for what is missing.
+
+    Bahmani, Moseley, Vattani, Kumar and Vassilvitskii, Scalable k-means++ (2012),
+    algorithm 2.
+    """
+    weights = unit_weights(X, weights)
+    taken = np.array([first_sample(rng, weights)])
+    nearest = squared_distances(X, X[taken])[:, 0]
+    n_rounds = 0
+    while n_rounds < 5 or len(taken) < n_clusters:
+        n_rounds += 1
+        cost = inertia(nearest, weights)
+        if cost == 0:
+            break
+        uniforms = rng.random(len(X))
+        new = np.flatnonzero(uniforms * cost < 2 * n_clusters * (weights * nearest))
+        if len(new):
+            nearest = np.minimum(nearest, assign(X, X[new])[1])
+            taken = np.concatenate([taken, new])
+    free = np.setdiff1d(np.arange(len(X)), taken)
+    taken = np.concatenate([taken, free[: max(0, n_clusters - len(taken))]])
+    labels, _ = assign(X, X[taken])
+    masses = [exact_sum(weights[labels == j]) for j in range(len(taken))]
+    return taken[kmeans_plusplus(X[taken], n_clusters, rng, np.array(masses))]
 
 
 def farthest_first(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm import validation
+from fastkm.engines import choose
 from fastkm.engines.base import join_chunks
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.sketch import Sketch
@@ -19,6 +20,8 @@ from fastkm.kernels.vectors import LANES_32
 
 Array = NDArray[Any]
 Generator = np.random.Generator
+
+N_ROUNDS = 5  # of k-means||
 
 
 class Chosen:
@@ -186,6 +189,48 @@ def _lowest_free(indices: list[int]) -> int:
     return next(i for i in range(len(taken) + 1) if i not in taken)
 
 
+def parallel(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
+    """k-means||: `reference.kmeans_parallel`."""
+    taken = np.array([first_sample(samples, rng)])
+    nearest = samples.distance_table(samples.X[taken]).ravel()
+    n_rounds = 0
+    while n_rounds < N_ROUNDS or len(taken) < n_clusters:
+        n_rounds += 1
+        cost = samples.inertia(nearest)
+        if cost == 0:
+            break
+        uniforms = rng.random(samples.n_samples)
+        terms = nearest if samples.weights is None else samples.weights * nearest
+        with np.errstate(over="ignore"):
+            new = np.flatnonzero(uniforms * cost < 2 * n_clusters * terms)
+        if len(new):
+            np.minimum(nearest, _assign(samples, new)[1], out=nearest)
+            taken = np.concatenate([taken, new])
+    free = np.setdiff1d(np.arange(samples.n_samples), taken)
+    taken = np.concatenate([taken, free[: max(0, n_clusters - len(taken))]])
+    masses = _masses(_assign(samples, taken)[0], samples.weights, len(taken))
+    candidates = Lanes(samples.X[taken], masses, samples.n_threads)
+    chosen: Array = taken[plusplus(candidates, n_clusters, rng)]
+    return chosen
+
+
+def _assign(samples: Lanes, centers: Array) -> tuple[Array, Array]:
+    """Labels and distances of all samples, about some of them (indices)."""
+    X, n_threads = samples.X, samples.n_threads
+    return choose(X, None, len(centers), n_threads).engine.assign(X[centers])
+
+
+def _masses(labels: Array, weights: Array | None, n_clusters: int) -> Array:
+    """Exact weights of the clusters."""
+    sizes = np.bincount(labels, minlength=n_clusters)
+    if weights is None:
+        return sizes.astype(np.float64)
+    in_order = weights[np.argsort(labels, kind="stable")]
+    return np.array(
+        [math.fsum(some) for some in np.split(in_order, sizes.cumsum()[:-1])]
+    )
+
+
 def farthest(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     """Farthest-first: `reference.farthest_first`."""
     first = first_sample(samples, rng)
@@ -207,7 +252,12 @@ def farthest(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     return np.array(chosen.indices)
 
 
-CHOOSERS = {"k-means++": plusplus, "random": random_samples, "farthest": farthest}
+CHOOSERS = {
+    "k-means++": plusplus,
+    "k-means||": parallel,
+    "random": random_samples,
+    "farthest": farthest,
+}
 
 
 def initial_centers(

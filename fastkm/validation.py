@@ -29,7 +29,7 @@ Seed = (
     | np.random.BitGenerator
 )
 
-INITS = ("k-means++", "random", "farthest")
+INITS = ("k-means++", "k-means||", "random", "farthest")
 
 
 def as_samples(

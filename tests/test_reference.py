@@ -517,3 +517,43 @@ def test_random_samples_are_drawn_in_proportion_to_weight(weights, rng):
     chi_square = sum((counts[i] - expected[i]) ** 2 / expected[i] for i in range(3))
     # Two degrees of freedom: above 27.6 with probability 1e-6.
     assert chi_square < 27.6
+
+
+# --- k-means||
+
+
+def test_parallel_seeding_by_hand():
+    # First 10 (index 2): distances 100, 81, 0, 1 and 4 times these against half their
+    # sum, 91: 0 and 1 are taken. Then 0, 0, 0, 1: so is 11, and nothing is left. Among
+    # 10, 0, 1, 11, of weight 1 each, k-means++ draws 1, then 11 by 81, 82, 82, 182.
+    draws = 0.5, [0.5] * 4, [0.5] * 4, 0.5, [0.5, 0.5]
+    chosen = reference.kmeans_parallel(column(0, 1, 10, 11), 2, Fixed(*draws))
+    assert chosen.tolist() == [1, 3]
+
+
+def test_parallel_seeding_weighs_candidates_by_what_is_near_them():
+    X = column(0, 0, 0, 9)
+    draws = 0.9, [0.99, 0.5, 0.99, 0.5], 0.5, [0.5, 0.5]
+    chosen = reference.kmeans_parallel(X, 2, Fixed(*draws))
+    # 9 first; then all at distance 81, for 0.99 * 243 < 4 * 81. Of indices 3, 0, 1, 2
+    # the masses are 1, 3, 0, 0: 0 reaches half of them, and 9 alone is left to draw.
+    assert chosen.tolist() == [0, 3]
+
+
+# --- swaps
+
+
+def test_swap_by_hand():
+    # From 0 and 1: distances 0, 0, 81, 100, of 181; 0.9 of it is 11. In the place of 0
+    # it leaves 1 + 1, in the place of 1 as much: the first goes. Then 0 and 10 are at
+    # distance 1; 0.4 of 2 is 0, in the place of 1 (1 + 1) or of 11 (81 + 101): no gain.
+    X = column(0, 1, 10, 11)
+    assert reference.swap_costs(X, X[:2], 3).tolist() == [2, 2]
+    assert reference.swap_costs(X, X[[3, 1]], 0).tolist() == [181, 2]
+    swapped = reference.swap(X, X[:2], Fixed(0.9, 0.4), n_swaps=2)
+    assert swapped.ravel().tolist() == [11, 1]
+
+
+def test_swap_ends_at_inertia_zero():
+    X = column(0, 9)
+    assert reference.swap(X, X, Fixed(), n_swaps=5).tolist() == X.tolist()

@@ -8,7 +8,7 @@ from cases import DTYPES, SPECIAL, gaussian
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastkm import engines, kmeans_plusplus, reference, seeding
+from fastkm import engines, farthest_first, kmeans_plusplus, reference, seeding
 from fastkm.engines import sketch
 from fastkm.engines.prefix import make_basis
 from fastkm.engines.sketch import Sketch
@@ -16,6 +16,7 @@ from fastkm.kernels import exact
 
 REFERENCES = {
     "k-means++": reference.kmeans_plusplus,
+    "k-means||": reference.kmeans_parallel,
     "random": reference.random_samples,
     "farthest": reference.farthest_first,
 }
@@ -47,6 +48,17 @@ def test_same_samples_on_special_cases(init, special, dtype):
 )
 def test_same_samples_on_shapes(init, n, d, k, dtype):
     check(init, gaussian(n, d, 1, dtype).X, k, None)
+
+
+def test_farthest_first_is_a_function(rng):
+    X = rng.normal(size=(50, 3)).astype("f4")
+    weights = rng.integers(0, 2, 50)
+    centers, indices = farthest_first(X, 7, sample_weight=weights, random_state=3)
+    again = reference.farthest_first(X, 7, np.random.default_rng(3), weights)
+    assert indices.tolist() == again.tolist()
+    assert centers.dtype == X.dtype and (centers == X[indices]).all()
+    with pytest.raises(ValueError, match="n_clusters=0"):
+        farthest_first(X, 0)
 
 
 @every_init

@@ -13,6 +13,7 @@ from fastkm.kernels import small as kernel
 
 SEEDINGS = {
     "k-means++": reference.kmeans_plusplus,
+    "k-means||": reference.kmeans_parallel,
     "random": reference.random_samples,
     "farthest": reference.farthest_first,
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-__all__ = ["missing_packages"]
+__all__ = ["INITS", "missing_packages"]
+
+INITS = ("k-means++", "random", "farthest")  # the kinds of start that are compared
 
 NEEDED = {
     "matplotlib": "matplotlib",

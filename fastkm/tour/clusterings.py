@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fastkm import Report, kmeans, plotting
 from fastkm.metrics import cluster_loss
+from fastkm.tour import INITS
 from fastkm.tour.pictures import Album, Picture, new_figure
-from fastkm.validation import INITS
 
 Array = NDArray[Any]
 

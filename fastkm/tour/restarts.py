@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastkm import kmeans_many
 from fastkm.metrics import cluster_loss
+from fastkm.tour import INITS
 from fastkm.tour.pictures import BLUE, GREEN, ORANGE, Album, Picture, new_figure
-from fastkm.validation import INITS
 
 Array = NDArray[Any]
 Track = Callable[[Iterable[Any], str], Iterable[Any]]

@@ -21,10 +21,9 @@ from fastkm.datasets import (
     make_noisy_ring,
 )
 from fastkm.files import replacing
-from fastkm.tour import clusterings, digits, machine, report, restarts, timing
+from fastkm.tour import INITS, clusterings, digits, machine, report, restarts, timing
 from fastkm.tour.pictures import Album
 from fastkm.tour.timing import Limits
-from fastkm.validation import INITS
 
 
 class Plan(NamedTuple):
