@@ -363,8 +363,8 @@ def farthest_first(
     Examples
     --------
     >>> X = [[0.0], [4.0], [10.0]]
-    >>> sorted(farthest_first(X, 2, random_state=0)[0].ravel().tolist())
-    [0.0, 10.0]
+    >>> farthest_first(X, 2, random_state=0)[0].ravel().tolist()
+    [4.0, 10.0]
     """
     X, weights = as_weighted(X, sample_weight)
     n_clusters = validation.check_n_clusters(n_clusters, len(X))
