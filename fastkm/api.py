@@ -113,7 +113,9 @@ def kmeans(
     random_state : int, Generator, RandomState, SeedSequence or None
         Same integer, same result.
     n_threads : int, optional
-        All that Numba may start when None.
+        When None: `NUMBA_NUM_THREADS` where it is set, else as many as the process has
+        CPUs, by its affinity and the container's quota. More than the CPUs at import,
+        or than `NUMBA_NUM_THREADS`, are never started.
     engine : "auto" or the name of an engine
         How the steps are carried out. The result is the same.
 

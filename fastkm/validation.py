@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm.engines import ENGINES
-from fastkm.kernels import available_threads
+from fastkm.kernels import default_threads, most_threads
 
 Array = NDArray[Any]
 Seed = (
@@ -264,8 +264,8 @@ def check_engine(engine: Any) -> str:
 def check_n_threads(n_threads: Any) -> int:
     """Give the number of threads to use: never more than the process may start."""
     if n_threads is None:
-        return available_threads()
-    return min(check_integer(n_threads, "n_threads"), available_threads())
+        return default_threads()
+    return min(check_integer(n_threads, "n_threads"), most_threads())
 
 
 def check_random_state(random_state: Any) -> np.random.Generator:
