@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, lloyd, seeding, validation
+from fastkm import engines, lloyd, monitor, restarts, seeding, validation
 
 Array = NDArray[Any]
 
@@ -28,7 +29,8 @@ class Report:
         Threads that were allowed; small steps use fewer.
     stop : str
         What ended the best run: "unchanged" (no center changed, bit for bit), "tol"
-        (the centers moved less than `tol` asks for) or "max_iter".
+        (the centers moved less than `tol` asks for) or "max_iter"; or what ended the
+        fit before all its iterations were done: "callback" or "max_time".
     inertias : list of float
         Inertia of every run, in the order of the runs.
     best_run : int
@@ -42,7 +44,8 @@ class Report:
     n_changed : list of int
         Samples that changed their label, per iteration of the best run.
     counts : dict of str to int
-        What the engine counted over all runs, of samples or pairs of sample and center.
+        What the engine counted over all runs of this call, of samples or pairs of
+        sample and center.
     """
 
     engine: str
@@ -81,9 +84,13 @@ def kmeans(
     n_init: int | str = "auto",
     max_iter: int = 300,
     tol: float = 1e-4,
+    verbose: int = 0,
     random_state: validation.Seed = None,
     n_threads: int | None = None,
     engine: str = "auto",
+    callback: monitor.Callback | None = None,
+    max_time: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> KMeansResult:
     """Split the samples into `n_clusters` groups by Lloyd's algorithm.
 
@@ -110,6 +117,8 @@ def kmeans(
         A run stops when the summed squared movement of the centers is at most `tol`
         times the mean variance of the features (weighted as the samples are). With 0
         it stops only when no center changes.
+    verbose : int
+        With 1, progress goes to stderr: a bar where tqdm is installed, else lines.
     random_state : int, Generator, RandomState, SeedSequence or None
         Same integer, same result.
     n_threads : int, optional
@@ -118,6 +127,17 @@ def kmeans(
         or than `NUMBA_NUM_THREADS`, are never started.
     engine : "auto" or the name of an engine
         How the steps are carried out. The result is the same.
+    callback : callable, optional
+        Called with a `fastkm.monitor.State` after every iteration. When it returns
+        something true, the fit ends with what it has; what it raises comes out.
+    max_time : float, above 0, optional
+        Seconds after which no iteration begins. The fit ends with what it has; the
+        first iteration is always done.
+    checkpoint : path-like, optional
+        A file that is written every 10 seconds, and whenever the fit ends before its
+        time: by Ctrl-C or another exception, by `callback` or `max_time`. A call with
+        the same data and parameters goes on from it, to the bits of a fit that was not
+        interrupted. A complete fit removes it.
 
     Returns
     -------
@@ -126,7 +146,8 @@ def kmeans(
     Raises
     ------
     ValueError
-        If an argument is outside the ranges above; the message names it.
+        If an argument is outside the ranges above, or the checkpoint belongs to other
+        data or parameters; the message names it.
 
     Warns
     -----
@@ -162,20 +183,36 @@ def kmeans(
                 RuntimeWarning,
             )
             n_init = 1
+    watch = monitor.Monitor(
+        n_init,
+        max_iter,
+        callback=validation.check_callback(callback),
+        max_time=validation.check_max_time(max_time),
+        verbose=validation.check_verbose(verbose),
+    )
+    path = validation.as_checkpoint(checkpoint)
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
+    progress = restarts.Progress()
+    if path is not None:
+        from fastkm.checkpoint import Checkpoint, fit_of  # json, zipfile: for few
+
+        seeded = None if random_state is None else rng
+        numbers = {"n_clusters": n_clusters, "n_init": n_init, "max_iter": max_iter}
+        fit = fit_of(X, weights, init, seeded, tol=tol, **numbers)
+        progress = Checkpoint(path, fit, rng)
 
     choice = engines.choose(X, weights, n_clusters, n_threads, name, n_init * max_iter)
     threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
-    best, best_run, inertias = None, 0, []
-    for number in range(n_init):
-        centers = seeding.initial_centers(samples, n_clusters, init, rng)
-        run = lloyd.lloyd(
-            choice.engine, centers, max_iter=max_iter, threshold=threshold
+    with watch:
+        best = restarts.restarts(
+            choice.engine,
+            lambda: seeding.initial_centers(samples, n_clusters, init, rng),
+            n_init,
+            max_iter=max_iter,
+            threshold=threshold,
+            monitor=watch,
+            progress=progress,
         )
-        inertias.append(run.inertia)
-        if best is None or run.inertia < best.inertia:
-            best, best_run = run, number
-    assert best is not None
     if best.n_empty:
         validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
@@ -186,9 +223,9 @@ def kmeans(
         engine=choice.name,
         reason=choice.reason,
         n_threads=n_threads,
-        stop=best.stop,
-        inertias=inertias,
-        best_run=best_run,
+        stop=watch.stopped or best.stop,
+        inertias=progress.inertias,
+        best_run=progress.best_run,
         n_refilled=best.n_refilled,
         n_empty=best.n_empty,
         shifts=best.shifts,

@@ -11,6 +11,7 @@ import math
 import numbers
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,46 @@ def check_tol(tol: Any) -> float:
     if not 0 <= float(tol) < math.inf:
         raise ValueError(f"tol={tol} must be a finite number of at least 0")
     return float(tol)
+
+
+def check_max_time(max_time: Any) -> float:
+    """Give a number of seconds above 0, infinity for None."""
+    if max_time is None:
+        return math.inf
+    if isinstance(max_time, bool) or not isinstance(max_time, numbers.Real):
+        raise ValueError(f"max_time={max_time!r} must be a number of seconds or None")
+    if not float(max_time) > 0:
+        raise ValueError(f"max_time={max_time} must be above 0 seconds")
+    return float(max_time)
+
+
+def check_callback(callback: Any) -> Any:
+    """Give a callable, or None."""
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback={callback!r} must be callable or None")
+    return callback
+
+
+def check_verbose(verbose: Any) -> int:
+    """Give 0, 1 or a higher number; False and True count."""
+    if isinstance(verbose, bool | np.bool_):
+        return int(verbose)
+    return check_integer(verbose, "verbose", least=0)
+
+
+def as_checkpoint(checkpoint: Any) -> Path | None:
+    """Give the path of a file, there or not, in a folder that exists; or None."""
+    if checkpoint is None:
+        return None
+    try:
+        path = Path(checkpoint)
+    except TypeError:
+        raise ValueError(f"checkpoint={checkpoint!r} must be a path or None") from None
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} must be a file in a folder that exists"
+        )
+    return path
 
 
 def check_init(init: Any) -> Any:

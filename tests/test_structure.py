@@ -23,9 +23,15 @@ ROOMS = {
     "lloyd": {"engines"},  # for type checking only, see below
     "validation": {"engines", "kernels"},
     "seeding": {"validation", "engines", "kernels"},
-    "api": {"engines", "lloyd", "seeding", "validation"},
+    "monitor": {"lloyd"},  # for type checking only
+    "restarts": {"engines", "lloyd", "monitor"},
+    "checkpoint": {"files", "lloyd", "restarts"},
+    "api": {
+        *("checkpoint", "engines", "lloyd", "monitor", "restarts"),
+        *("seeding", "validation"),
+    },
     "metrics": {"api", "engines", "validation"},
-    "estimator": {"api", "metrics", "validation"},
+    "estimator": {"api", "metrics", "monitor", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}
