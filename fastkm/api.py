@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, seeding, small, swaps, validation
+from fastkm import engines, monitor, seeding, small, swaps, validation
 from fastkm.fits import Fits, InOneKernel, OverAnEngine
+from fastkm.restarts import Progress
 
 Array = NDArray[Any]
 
@@ -30,7 +32,8 @@ class Report:
         Threads that were allowed; small steps use fewer.
     stop : str
         What ended the best run: "unchanged" (no center changed, bit for bit), "tol"
-        (the centers moved less than `tol` asks for) or "max_iter".
+        (the centers moved less than `tol` asks for) or "max_iter"; or what ended the
+        fit before all its iterations were done: "callback" or "max_time".
     inertias : list of float
         Inertia of every run, in the order of the runs.
     best_run : int
@@ -46,7 +49,8 @@ class Report:
     n_changed : list of int
         Samples that changed their label, per iteration of the best run.
     counts : dict of str to int
-        What the engine counted over all runs, of samples or pairs of sample and center.
+        What the engine counted over all runs of this call, of samples or pairs of
+        sample and center.
     """
 
     engine: str
@@ -86,10 +90,14 @@ def kmeans(
     n_init: int | str = "auto",
     max_iter: int = 300,
     tol: float = 1e-4,
+    verbose: int = 0,
     random_state: validation.Seed = None,
     n_threads: int | None = None,
     engine: str = "auto",
     n_swaps: int = 0,
+    callback: monitor.Callback | None = None,
+    max_time: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> KMeansResult:
     """Split the samples into `n_clusters` groups by Lloyd's algorithm.
 
@@ -117,10 +125,14 @@ def kmeans(
         A run stops when the summed squared movement of the centers is at most `tol`
         times the mean variance of the features (weighted as the samples are). With 0
         it stops only when no center changes.
+    verbose : int
+        With 1, progress goes to stderr: a bar where tqdm is installed, else lines.
     random_state : int, Generator, RandomState, SeedSequence or None
         Same integer, same result.
     n_threads : int, optional
-        All that Numba may start when None.
+        When None: `NUMBA_NUM_THREADS` where it is set, else as many as the process has
+        CPUs, by its affinity and the container's quota. More than the CPUs at import,
+        or than `NUMBA_NUM_THREADS`, are never started.
     engine : "auto" or the name of an engine
         How the steps are carried out. The result is the same.
     n_swaps : int, at least 0
@@ -130,6 +142,17 @@ def kmeans(
         follows, and is kept if better. Each attempt costs a pass over the samples, the
         first one as much as an iteration with exact distances; 25 find what a handful
         of misplaced centers leaves.
+    callback : callable, optional
+        Called with a `fastkm.monitor.State` after every iteration. When it returns
+        something true, the fit ends with what it has; what it raises comes out.
+    max_time : float, above 0, optional
+        Seconds after which no iteration begins. The fit ends with what it has; the
+        first iteration is always done.
+    checkpoint : path-like, optional
+        A file that is written every 10 seconds, and whenever the fit ends before its
+        time: by Ctrl-C or another exception, by `callback` or `max_time`. A call with
+        the same data and parameters goes on from it, to the bits of a fit that was not
+        interrupted. It is removed when the runs are done, before any swaps.
 
     Returns
     -------
@@ -138,7 +161,8 @@ def kmeans(
     Raises
     ------
     ValueError
-        If an argument is outside the ranges above; the message names it.
+        If an argument is outside the ranges above, or the checkpoint belongs to other
+        data or parameters; the message names it.
 
     Warns
     -----
@@ -177,22 +201,38 @@ def kmeans(
                 RuntimeWarning,
             )
             n_init = 1
+    watch = monitor.Monitor(
+        n_init,
+        max_iter,
+        callback=validation.check_callback(callback),
+        max_time=validation.check_max_time(max_time),
+        verbose=validation.check_verbose(verbose),
+    )
+    path = validation.as_checkpoint(checkpoint)
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
+    progress = Progress()
+    if path is not None:
+        from fastkm.checkpoint import Checkpoint, fit_of  # json, zipfile: for few
 
+        seeded = None if random_state is None else rng
+        numbers = {"n_clusters": n_clusters, "n_init": n_init, "max_iter": max_iter}
+        fit = fit_of(X, weights, init, seeded, tol=tol, **numbers)
+        progress = Checkpoint(path, fit, rng)
+
+    watched = path is not None or watch.is_needed
     options = small.Options(n_clusters, init, max_iter, tol, n_threads)
     fits: Fits
-    if name == "auto" and small.serves(X, n_clusters):
+    if name == "auto" and small.serves(X, n_clusters) and not watched:
         fits = InOneKernel(samples, options, rng)
     else:
-        fits = OverAnEngine(samples, options, rng, name, n_init)
-    runs = fits.run(init, n_init)
-    inertias = [run.inertia for run in runs]
-    best_run = inertias.index(min(inertias))
-    best, n_swapped = runs[best_run], 0
-    if n_swaps:
-        centers, n_swapped = swaps.swap(samples, best.centers, rng, n_swaps)
-    if n_swapped:
-        best = best.followed_by(*fits.run(centers, 1))
+        fits = OverAnEngine(samples, options, rng, watch, name, n_init)
+    with watch:
+        best, n_swapped = fits.run(init, n_init, progress), 0
+        if n_swaps and not watch.stopped:
+            centers, n_swapped = swaps.swap(samples, best.centers, rng, n_swaps)
+        if n_swapped:
+            another = Progress(inertias=[*progress.inertias])
+            best = best.followed_by(fits.run(centers, n_init + 1, another))
     if best.n_empty:
         validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
@@ -203,9 +243,9 @@ def kmeans(
         engine=fits.name,
         reason=fits.reason,
         n_threads=n_threads,
-        stop=best.stop,
-        inertias=inertias,
-        best_run=best_run,
+        stop=watch.stopped or best.stop,
+        inertias=progress.inertias,
+        best_run=progress.best_run,
         n_refilled=best.n_refilled,
         n_empty=best.n_empty,
         n_swapped=n_swapped,

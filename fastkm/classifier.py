@@ -30,9 +30,13 @@ class ClusterClassifier(Parameters):
     n_init : int or "auto"
     max_iter : int, default 300
     tol : float, default 1e-4
+    verbose : int, default 0
     random_state : int, Generator, RandomState, SeedSequence or None
     n_threads : int, optional
     engine : "auto" or the name of an engine
+    callback : callable, optional
+    max_time : float, optional
+    checkpoint : path-like, optional
 
     Attributes
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastkm import metrics, validation
 from fastkm.api import assign, kmeans
+from fastkm.monitor import Callback
 
 Array = NDArray[Any]
 Self = TypeVar("Self", bound="Parameters")
@@ -28,20 +30,28 @@ class Parameters:
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        verbose: int = 0,
         random_state: validation.Seed = None,
         n_threads: int | None = None,
         engine: str = "auto",
         n_swaps: int = 0,
+        callback: Callback | None = None,
+        max_time: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.verbose = verbose
         self.random_state = random_state
         self.n_threads = n_threads
         self.engine = engine
         self.n_swaps = n_swaps
+        self.callback = callback
+        self.max_time = max_time
+        self.checkpoint = checkpoint
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
@@ -105,8 +115,9 @@ class KMeans(Parameters):
 
     The parameters are those of `fastkm.kmeans`, under the names and with the meaning
     that they have in `sklearn.cluster.KMeans`; `init="farthest"`, `n_threads`,
-    `engine` and `n_swaps` are additions. `labels_ == predict(X)` and
-    `inertia_ == -score(X)` hold bit for bit, on any number of threads.
+    `engine`, `n_swaps`, `callback`, `max_time` and `checkpoint` are additions.
+    `labels_ == predict(X)` and `inertia_ == -score(X)` hold bit for bit, on any number
+    of threads.
 
     Parameters
     ----------
@@ -115,10 +126,14 @@ class KMeans(Parameters):
     n_init : int or "auto"
     max_iter : int, default 300
     tol : float, default 1e-4
+    verbose : int, default 0
     random_state : int, Generator, RandomState, SeedSequence or None
     n_threads : int, optional
     engine : "auto" or the name of an engine
     n_swaps : int, default 0
+    callback : callable, optional
+    max_time : float, optional
+    checkpoint : path-like, optional
 
     Attributes
     ----------

@@ -22,7 +22,14 @@ from fastkm.datasets import read_idx
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
 
-__all__ = ["Model", "load_model", "read_samples", "replacing", "save_model"]
+__all__ = [
+    "Model",
+    "load_model",
+    "read_arrays",
+    "read_samples",
+    "replacing",
+    "save_model",
+]
 
 FORMAT = "fastkm-model"
 VERSION = 1
@@ -276,6 +283,14 @@ def save_model(file: IO[bytes], model: Model) -> None:
     )
 
 
+def read_arrays(path: PathLike) -> dict[str, Array]:
+    """Read a .npz file that fastkm wrote: arrays by name, none of objects."""
+    with _blaming(path):
+        if not _magic(path).startswith(b"PK"):
+            raise ValueError("not a file of fastkm's (no .npz file)")
+        return _read_npz(path)
+
+
 def load_model(path: PathLike) -> Model:
     """Read a model that `save_model` wrote, and check all of it.
 
@@ -287,9 +302,7 @@ def load_model(path: PathLike) -> Model:
         If it is no whole, valid model of a version that is known; the message names it.
     """
     with _blaming(path):
-        if not _magic(path).startswith(b"PK"):
-            raise ValueError("not a fastkm model (no .npz file)")
-        arrays = _read_npz(path)
+        arrays = read_arrays(path)
         if "format" not in arrays or arrays["format"].tolist() != FORMAT:
             raise ValueError("not a fastkm model (a .npz file of something else)")
         version = _scalar(arrays, "version", "i")

@@ -9,6 +9,8 @@ import numpy as np
 
 from fastkm import lloyd, seeding, small
 from fastkm.engines import Lanes, choose
+from fastkm.monitor import Monitor
+from fastkm.restarts import Progress, restarts
 from fastkm.small import Options
 
 Generator = np.random.Generator
@@ -21,8 +23,8 @@ class Fits(Protocol):
     reason: str
     counts: Counter[str]
 
-    def run(self, init: Any, n_init: int) -> list[lloyd.Run]:
-        """Fit from each start; `init` is checked."""
+    def run(self, init: Any, n_init: int, progress: Progress) -> lloyd.Run:
+        """Fit until `progress` holds n_init runs; gives the best. `init` is checked."""
 
 
 class InOneKernel:
@@ -33,11 +35,15 @@ class InOneKernel:
         self.name, self.reason = "small", "few terms: whole fits in one kernel"
         self.counts: Counter[str] = Counter()
 
-    def run(self, init: Any, n_init: int) -> list[lloyd.Run]:
+    def run(self, init: Any, n_init: int, progress: Progress) -> lloyd.Run:
         if isinstance(init, np.ndarray):
             init = init[None]
         options = self.options._replace(init=init)
-        return small.fit_all([self.samples] * n_init, options, self.rng, history=True)
+        problems = [self.samples] * (n_init - len(progress.inertias))
+        for run in small.fit_all(problems, options, self.rng, history=True):
+            progress.finish(run)
+        assert progress.best is not None
+        return progress.best
 
 
 class OverAnEngine:
@@ -48,10 +54,12 @@ class OverAnEngine:
         samples: Lanes,
         options: Options,
         rng: Generator,
+        monitor: Monitor,
         engine: str,
         n_init: int,
     ) -> None:
         self.samples, self.options, self.rng = samples, options, rng
+        self.monitor = monitor
         self.engine, self.name, self.reason = choose(
             samples.X,
             samples.weights,
@@ -64,13 +72,14 @@ class OverAnEngine:
         tol = options.tol
         self.threshold = tol * lloyd.mean_variance(self.engine) if tol > 0 else 0.0
 
-    def run(self, init: Any, n_init: int) -> list[lloyd.Run]:
+    def run(self, init: Any, n_init: int, progress: Progress) -> lloyd.Run:
         n_clusters, max_iter = self.options.n_clusters, self.options.max_iter
-        runs = []
-        for _ in range(n_init):
-            centers = seeding.initial_centers(self.samples, n_clusters, init, self.rng)
-            run = lloyd.lloyd(
-                self.engine, centers, max_iter=max_iter, threshold=self.threshold
-            )
-            runs.append(run)
-        return runs
+        return restarts(
+            self.engine,
+            lambda: seeding.initial_centers(self.samples, n_clusters, init, self.rng),
+            n_init,
+            max_iter=max_iter,
+            threshold=self.threshold,
+            monitor=self.monitor,
+            progress=progress,
+        )

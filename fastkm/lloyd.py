@@ -8,6 +8,7 @@ a disk and workers of a cluster can answer alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ Array = NDArray[Any]
 class Run:
     """One run of the iteration; centers, labels and inertia belong together.
 
-    stop : "unchanged" (no center changed), "tol" or "max_iter"
+    stop : "unchanged" (no center changed), "tol", "max_iter", or what `after` gave
     shifts : per iteration, the centers' summed squared movement
     n_changed : per iteration, samples whose label changed
     n_refilled : int, empty clusters that took a sample
     n_empty : int, clusters of the result without a sample
     follows : bool, the centers are those of the last step's sums
+    previous : the centers of the last step, empty before the first
     """
 
     centers: Array
@@ -42,6 +44,7 @@ class Run:
     n_refilled: int = 0
     n_empty: int = 0
     follows: bool = False
+    previous: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     def followed_by(self, run: Run) -> Run:
         """Give a run that started where this one ended, if it is better."""
@@ -62,7 +65,20 @@ def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) ->
     `threshold` bounds the summed squared movement at which to stop: `tol` times
     `mean_variance`.
     """
-    run = Run(centers)
+    return resume(engine, Run(centers), max_iter=max_iter, threshold=threshold)
+
+
+def resume(
+    engine: Engine,
+    run: Run,
+    *,
+    max_iter: int,
+    threshold: float,
+    after: Callable[[Run], str | None] = lambda run: None,
+) -> Run:
+    """Go on with a run, in place; `after` each iteration may give a reason to stop."""
+    if run.n_iter and run.stop == "max_iter":
+        engine.step(run.previous)  # its labels are those that `n_changed` counts from
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
         moved = _next_centers(engine, run)
@@ -71,7 +87,10 @@ def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) ->
             run.stop = "unchanged"
         elif run.shifts[-1] <= threshold:
             run.stop = "tol"
-        run.centers = moved
+        run.previous, run.centers = run.centers, moved
+        reason = after(run)
+        if run.stop == "max_iter" and reason:
+            run.stop = reason
     _finish(engine, run)
     return run
 
@@ -80,7 +99,8 @@ def _next_centers(engine: Engine, run: Run) -> Array:
     """One iteration: assign, sum, refill, move."""
     n_clusters = len(run.centers)
     step = engine.step(run.centers)
-    # The engine may remember labels of another run.
+    # In a run's first iteration every sample gets its label; the engine may compare
+    # with those of the run before.
     run.n_changed.append(step.n_changed if run.n_iter > 1 else engine.n_samples)
     # Clusters that no sample left or entered keep their centers.
     changed = step.touched if run.follows else np.ones(n_clusters, bool)

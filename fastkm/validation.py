@@ -11,13 +11,14 @@ import math
 import numbers
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm.engines import ENGINES
-from fastkm.kernels import available_threads
+from fastkm.kernels import default_threads, most_threads
 
 Array = NDArray[Any]
 Seed = (
@@ -231,6 +232,46 @@ def check_tol(tol: Any) -> float:
     return float(tol)
 
 
+def check_max_time(max_time: Any) -> float:
+    """Give a number of seconds above 0, infinity for None."""
+    if max_time is None:
+        return math.inf
+    if isinstance(max_time, bool) or not isinstance(max_time, numbers.Real):
+        raise ValueError(f"max_time={max_time!r} must be a number of seconds or None")
+    if not float(max_time) > 0:
+        raise ValueError(f"max_time={max_time} must be above 0 seconds")
+    return float(max_time)
+
+
+def check_callback(callback: Any) -> Any:
+    """Give a callable, or None."""
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback={callback!r} must be callable or None")
+    return callback
+
+
+def check_verbose(verbose: Any) -> int:
+    """Give 0, 1 or a higher number; False and True count."""
+    if isinstance(verbose, bool | np.bool_):
+        return int(verbose)
+    return check_integer(verbose, "verbose", least=0)
+
+
+def as_checkpoint(checkpoint: Any) -> Path | None:
+    """Give the path of a file, there or not, in a folder that exists; or None."""
+    if checkpoint is None:
+        return None
+    try:
+        path = Path(checkpoint)
+    except TypeError:
+        raise ValueError(f"checkpoint={checkpoint!r} must be a path or None") from None
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} must be a file in a folder that exists"
+        )
+    return path
+
+
 def check_init(init: Any) -> Any:
     """Give one of INITS, a callable, or something to be read as centers."""
     if isinstance(init, str) and init not in INITS:
@@ -264,8 +305,8 @@ def check_engine(engine: Any) -> str:
 def check_n_threads(n_threads: Any) -> int:
     """Give the number of threads to use: never more than the process may start."""
     if n_threads is None:
-        return available_threads()
-    return min(check_integer(n_threads, "n_threads"), available_threads())
+        return default_threads()
+    return min(check_integer(n_threads, "n_threads"), most_threads())
 
 
 def check_random_state(random_state: Any) -> np.random.Generator:

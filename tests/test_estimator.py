@@ -51,6 +51,7 @@ def test_parameters_have_sklearns_names_order_and_defaults():
         "n_init",
         "max_iter",
         "tol",
+        "verbose",
         "random_state",
     ]
     for name in shared:

@@ -23,13 +23,19 @@ ROOMS = {
     "lloyd": {"engines"},  # for type checking only, see below
     "validation": {"engines", "kernels"},
     "seeding": {"validation", "engines", "kernels"},
+    "monitor": {"lloyd"},  # for type checking only
+    "restarts": {"engines", "lloyd", "monitor"},
+    "checkpoint": {"files", "lloyd", "restarts"},
     "swaps": {"engines", "kernels", "seeding"},
     "small": {"engines", "kernels", "lloyd", "seeding"},
-    "fits": {"engines", "lloyd", "seeding", "small"},
-    "api": {"engines", "fits", "lloyd", "seeding", "small", "swaps", "validation"},
+    "fits": {"engines", "lloyd", "monitor", "restarts", "seeding", "small"},
+    "api": {
+        *("checkpoint", "engines", "fits", "monitor", "restarts", "seeding", "small"),
+        *("swaps", "validation"),
+    },
     "many": {"api", "engines", "small", "validation"},
     "metrics": {"api", "engines", "validation"},
-    "estimator": {"api", "metrics", "validation"},
+    "estimator": {"api", "metrics", "monitor", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}

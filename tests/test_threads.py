@@ -1,18 +1,12 @@
 """Threads and processes: same bits, no abort, no hang."""
 
-import subprocess
-import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastkm import KMeans, kmeans
 from fastkm.engines import ENGINES, InMemory
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -73,87 +67,3 @@ def test_predictions_from_many_python_threads(X):
     with ThreadPoolExecutor(8) as pool:
         labels = [pool.submit(model.predict, X) for _ in range(50)]
         assert all(np.array_equal(task.result(120), model.labels_) for task in labels)
-
-
-PROCESSES = """
-    import multiprocessing, sys
-    import numpy as np
-    from fastkm import kmeans
-    from fastkm.engines import InMemory
-    InMemory.n_chunks = lambda self, work: self.n_threads  # threads from the start
-
-    def fit(seed):
-        X = np.random.default_rng(0).normal(size=(2000, 6))
-        return kmeans(X, 7, random_state=seed, n_threads=4).centers.tobytes()
-
-    if __name__ == "__main__":
-        here = [fit(seed) for seed in range(4)]
-        context = multiprocessing.get_context(sys.argv[1])
-        with context.Pool(2) as pool:
-            assert pool.map_async(fit, range(4)).get(120) == here
-        assert [fit(seed) for seed in range(4)] == here
-"""
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_fit_in_child_processes(method, tmp_path):
-    script = tmp_path / "children.py"
-    script.write_text(textwrap.dedent(PROCESSES))
-    done = subprocess.run(
-        [sys.executable, str(script), method],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=ROOT,
-        env=None,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_fit_while_the_interpreter_shuts_down():
-    code = """
-        import atexit
-        import numpy as np
-        from fastkm import kmeans
-        from fastkm.engines import InMemory
-        InMemory.n_chunks = lambda self, work: self.n_threads
-        X = np.random.default_rng(0).normal(size=(500, 3))
-        first = kmeans(X, 4, random_state=0, n_threads=4).inertia
-        def last():
-            assert kmeans(X, 4, random_state=0, n_threads=4).inertia == first
-            print("the same")
-        atexit.register(last)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=ROOT,
-    )
-    assert done.stdout.strip() == "the same", done.stderr
-
-
-def test_ctrl_c_stops_within_an_iteration_and_leaves_all_usable():
-    code = """
-        import os, signal, threading, time
-        import numpy as np
-        from fastkm import kmeans
-        rng = np.random.default_rng(0)
-        X = rng.random((60_000, 40))
-        kmeans(X[:5000], 300, init="random", n_init=1, max_iter=2)  # compiled
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        try:
-            kmeans(X, 300, init="random", n_init=1000, max_iter=1000, tol=0)
-        except KeyboardInterrupt:
-            result = kmeans(X[:5000], 3, random_state=0)
-            print("stopped", result.labels.shape)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-    )
-    assert done.stdout.strip() == "stopped (5000,)", done.stderr

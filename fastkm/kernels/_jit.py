@@ -7,7 +7,8 @@ left: they compile everything that they call once more (12.0 s against 5.7 s for
 labels of `tiles`), and of its threading layers one ends the process when two Python
 threads use it at once (workqueue) and another in a forked child (GNU OpenMP). Here no
 state is shared but a pool of threads that any caller may use, and a forked child
-starts its own.
+starts its own. A fork waits for a compilation in another thread: the child would find
+the compiler locked for ever, and half changed.
 
 The disk cache (`NUMBA_CACHE_DIR`) notices changes in the file of a function, not in
 the files of the functions that it calls: set a new cache folder after such a change.
@@ -22,8 +23,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
-__all__ = ["available_threads", "inlined", "parallel", "serial"]
+from fastkm.kernels._cpus import usable_cpus
+
+__all__ = ["default_threads", "inlined", "most_threads", "parallel", "serial"]
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -32,9 +36,20 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
-def available_threads() -> int:
+def most_threads() -> int:
     """Return the number of threads that Numba may use: the CPUs, or what is set."""
     return int(vars(numba.config)["NUMBA_NUM_THREADS"])
+
+
+def default_threads() -> int:
+    """Return the threads to use when none are asked for: what the CPUs can feed.
+
+    That is `NUMBA_NUM_THREADS` where it is set, else the CPUs of the process's affinity
+    at present, or the container's quota where that is less.
+    """
+    if "NUMBA_NUM_THREADS" in os.environ:
+        return most_threads()
+    return min(most_threads(), usable_cpus())
 
 
 def serial(function: Kernel) -> Kernel:
@@ -87,7 +102,16 @@ class _Pool:
     def __init__(self) -> None:
         self.reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.reset)
+            os.register_at_fork(
+                before=global_compiler_lock.acquire,
+                after_in_parent=global_compiler_lock.release,
+                after_in_child=self.start_anew,
+            )
+
+    def start_anew(self) -> None:
+        """In a forked child: of all threads only the one that forked is left."""
+        global_compiler_lock.release()
+        self.reset()
 
     def reset(self) -> None:
         self.lock = threading.Lock()
@@ -101,7 +125,7 @@ class _Pool:
         with self.lock:
             if self.executor is None:
                 self.executor = ThreadPoolExecutor(
-                    max(1, available_threads() - 1), thread_name_prefix="fastkm"
+                    max(1, most_threads() - 1), thread_name_prefix="fastkm"
                 )
         try:
             for chunk in range(1, n_chunks):
