@@ -1,13 +1,7 @@
 """Exact k-means clustering on a CPU: one answer, on any number of threads, fast."""
 
-from fastkm.api import (
-    ConvergenceWarning,
-    KMeansResult,
-    Report,
-    assign,
-    kmeans,
-    kmeans_plusplus,
-)
+from fastkm.api import KMeansResult, Report, assign, kmeans, kmeans_plusplus
+from fastkm.bases import ConvergenceWarning
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
 

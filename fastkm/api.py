@@ -8,12 +8,9 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import engines, lloyd, seeding, validation
+from fastkm.bases import ConvergenceWarning
 
 Array = NDArray[Any]
-
-
-class ConvergenceWarning(UserWarning):
-    """The result has fewer clusters than were asked for."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +152,8 @@ def kmeans(
         init = validation.as_init(init, X, n_clusters, samples.total_weight())
         if n_init > 1:
             validation.warn(
-                f"n_init={n_init} with an array as init: one run is done, for all "
-                "would be the same",
+                "Explicit initial center position passed: performing only one init in "
+                f"place of n_init={n_init}, for all would be the same",
                 RuntimeWarning,
             )
             n_init = 1

@@ -10,11 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastkm import validation
 from fastkm.api import assign, kmeans
+from fastkm.bases import joins
 from fastkm.estimator import Parameters
 
 Array = NDArray[Any]
 
 
+@joins("sklearn.base.ClassifierMixin")
 class ClusterClassifier(Parameters):
     """Cluster the samples, then name each cluster after its majority class.
 
@@ -68,7 +70,7 @@ class ClusterClassifier(Parameters):
         ----------
         X : array-like (n_samples, n_features), finite
         y : array-like (n_samples,)
-            Classes: numbers or strings.
+            Classes: whole numbers or strings.
         sample_weight : array-like (n_samples,), not negative, optional
 
         Returns
@@ -80,6 +82,7 @@ class ClusterClassifier(Parameters):
         ValueError
             If X, y or a parameter is out of its range; the message names it.
         """
+        self._keep_names(X, reset=True)
         X = validation.as_samples(X)
         classes, codes = validation.as_classes(y, len(X))
         result = kmeans(X, sample_weight=sample_weight, **self._clustering())
@@ -101,9 +104,9 @@ class ClusterClassifier(Parameters):
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Share (n_samples, n_classes) of each class in the sample's cluster."""
-        self._check_fitted("cluster_centers_")
-        X = validation.as_samples(X, n_features=self.n_features_in_)
-        labels, _ = assign(X, self.cluster_centers_, n_threads=self.n_threads)
+        labels, _ = assign(
+            self._check_samples(X), self.cluster_centers_, n_threads=self.n_threads
+        )
         return self.cluster_probabilities_[labels]
 
     def predict(self, X: ArrayLike) -> Array:
@@ -120,15 +123,6 @@ class ClusterClassifier(Parameters):
         hits = predicted == classes[codes]
         weights = validation.as_weights(sample_weight, len(predicted))
         return float(np.average(hits, weights=weights))
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier"
-        tags.classifier_tags = ClassifierTags()
-        tags.target_tags.required = True
-        return tags
 
 
 def _count(

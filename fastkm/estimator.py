@@ -10,15 +10,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastkm import metrics, validation
 from fastkm.api import assign, kmeans
+from fastkm.bases import Estimator, NotFittedError, at_home, join, joins
 
 Array = NDArray[Any]
 Self = TypeVar("Self", bound="Parameters")
 
+# The parameters of scikit-learn that change nothing here: X is never written to, and
+# every engine gives the same result.
+WITHOUT_EFFECT = {"verbose", "copy_x", "algorithm"}
 TRANSFORM_BLOCK = 2**22  # squared distances, in float64, that `transform` holds at once
 
 
-class Parameters:
+@joins("sklearn.base.BaseEstimator")
+class Parameters(Estimator):
     """The parameters of a fit, stored as given and checked when fitting."""
+
+    cluster_centers_: Array
+    n_features_in_: int
 
     def __init__(
         self,
@@ -28,16 +36,23 @@ class Parameters:
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        verbose: int = 0,
         random_state: validation.Seed = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
         n_threads: int | None = None,
         engine: str = "auto",
     ) -> None:
+        join()
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.verbose = verbose
         self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
         self.n_threads = n_threads
         self.engine = engine
 
@@ -48,14 +63,10 @@ class Parameters:
         return {name: p.default for name, p in parameters.items() if name != "self"}
 
     def _clustering(self) -> dict[str, Any]:
-        """Give the parameters of `fastkm.kmeans`."""
-        return {name: getattr(self, name) for name in Parameters._defaults()}
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn (which asks, so it is there) what this estimator is."""
-        from sklearn.utils import Tags, TargetTags
-
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+        """Check the parameters without effect; give those of `fastkm.kmeans`."""
+        validation.check_algorithm(self.algorithm, self.n_clusters)
+        names = Parameters._defaults().keys() - WITHOUT_EFFECT
+        return {name: getattr(self, name) for name in names}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Give the parameters by name (`deep` has no effect: none holds another)."""
@@ -82,22 +93,41 @@ class Parameters:
         ]
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def _check_fitted(self, attribute: str) -> None:
-        if not hasattr(self, attribute):
+    def _keep_names(self, X: Any, *, reset: bool) -> None:
+        """Keep the names of a DataFrame's columns, or compare them to those kept.
+
+        By scikit-learn where it is installed: a model that met its samples as a
+        DataFrame has `feature_names_in_`, and objects to columns of other names.
+        """
+        named = hasattr(X, "columns") or hasattr(X, "column_names")
+        if (named or hasattr(self, "feature_names_in_")) and at_home():
+            from sklearn.utils.validation import validate_data
+
+            validate_data(self, X, reset=reset, skip_check_array=True)
+
+    def _check_samples(self, X: ArrayLike) -> Array:
+        """Samples for a fitted model."""
+        if not hasattr(self, "cluster_centers_"):
+            join()
             raise NotFittedError(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' "
                 "with samples before using this method."
             )
+        self._keep_names(X, reset=False)
+        return validation.as_samples(
+            X, n_features=self.n_features_in_, expected_by=type(self).__name__
+        )
 
 
 def _same(value: Any, default: Any) -> bool:
     return value is default or (type(value) is type(default) and value == default)
 
 
-class NotFittedError(ValueError, AttributeError):
-    """A result was asked for before `fit`."""
-
-
+@joins(
+    "sklearn.base.ClassNamePrefixFeaturesOutMixin",
+    "sklearn.base.TransformerMixin",
+    "sklearn.base.ClusterMixin",
+)
 class KMeans(Parameters):
     """Exact k-means clustering with scikit-learn's interface.
 
@@ -166,6 +196,7 @@ class KMeans(Parameters):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
+        self._keep_names(X, reset=True)
         result = kmeans(X, sample_weight=sample_weight, **self._clustering())
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
@@ -219,13 +250,11 @@ class KMeans(Parameters):
         )
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import TransformerTags
-
         tags = super().__sklearn_tags__()
-        tags.estimator_type = "clusterer"
-        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _check_samples(self, X: ArrayLike) -> Array:
-        self._check_fitted("cluster_centers_")
-        return validation.as_samples(X, n_features=self.n_features_in_)
+    @property
+    def _n_features_out(self) -> int:
+        """Columns of `transform`: scikit-learn names them."""
+        return len(self.cluster_centers_)

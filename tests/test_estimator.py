@@ -51,7 +51,10 @@ def test_parameters_have_sklearns_names_order_and_defaults():
         "n_init",
         "max_iter",
         "tol",
+        "verbose",
         "random_state",
+        "copy_x",
+        "algorithm",
     ]
     for name in shared:
         assert ours[name].default == theirs[name].default
