@@ -1,6 +1,13 @@
 """Exact k-means clustering on a CPU: one answer, on any number of threads, fast."""
 
-from fastkm.api import KMeansResult, Report, assign, kmeans, kmeans_plusplus
+from fastkm.api import (
+    KMeansResult,
+    Report,
+    assign,
+    kmeans,
+    kmeans_plusplus,
+    nearest_centers,
+)
 from fastkm.bases import ConvergenceWarning
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
@@ -16,4 +23,5 @@ __all__ = [
     "assign",
     "kmeans",
     "kmeans_plusplus",
+    "nearest_centers",
 ]

@@ -33,7 +33,7 @@ class Report:
     n_refilled : int
         Empty clusters of the best run that took a sample.
     n_empty : int
-        Clusters of the result without a sample.
+        Clusters of the result without a sample, those of frozen centers aside.
     shifts : list of float
         Summed squared movement of the centers, per iteration of the best run.
     n_changed : list of int
@@ -79,6 +79,7 @@ def kmeans(
     max_iter: int = 300,
     tol: float = 1e-4,
     random_state: validation.Seed = None,
+    frozen: ArrayLike | None = None,
     n_threads: int | None = None,
     engine: str = "auto",
 ) -> KMeansResult:
@@ -109,6 +110,9 @@ def kmeans(
         it stops only when no center changes.
     random_state : int, Generator, RandomState, SeedSequence or None
         Same integer, same result.
+    frozen : array-like (n_clusters,) of bool, optional
+        Which of the centers that `init` gives do not move. Their clusters may be or
+        become empty.
     n_threads : int, optional
         All that Numba may start when None.
     engine : "auto" or the name of an engine
@@ -147,6 +151,7 @@ def kmeans(
     tol = validation.check_tol(tol)
     n_threads = validation.check_n_threads(n_threads)
     name = validation.check_engine(engine)
+    held = validation.as_frozen(frozen, n_clusters, init)
     samples = engines.Lanes(X, weights, n_threads)
     if not isinstance(init, str) and not callable(init):
         init = validation.as_init(init, X, n_clusters, samples.total_weight())
@@ -165,7 +170,11 @@ def kmeans(
     for number in range(n_init):
         centers = seeding.initial_centers(samples, n_clusters, init, rng)
         run = lloyd.lloyd(
-            choice.engine, centers, max_iter=max_iter, threshold=threshold
+            choice.engine,
+            centers,
+            max_iter=max_iter,
+            threshold=threshold,
+            frozen=held,
         )
         inertias.append(run.inertia)
         if best is None or run.inertia < best.inertia:
@@ -240,6 +249,49 @@ def assign(
     n_threads = validation.check_n_threads(n_threads)
     choice = engines.choose(X, None, len(centers), n_threads)
     return choice.engine.assign(centers)
+
+
+def nearest_centers(
+    X: ArrayLike,
+    centers: ArrayLike,
+    n_nearest: int,
+    *,
+    n_threads: int | None = None,
+) -> tuple[Array, Array]:
+    """Find the few nearest centers of each sample, and their squared distances.
+
+    Same bits as `fastkm.reference.nearest_centers`. No table of all distances is made.
+
+    Parameters
+    ----------
+    X : array-like (n_samples, n_features), finite
+    centers : array-like (n_clusters, n_features), finite
+    n_nearest : int, from 1 to n_clusters
+    n_threads : int, optional
+
+    Returns
+    -------
+    labels : (n_samples, n_nearest) int32
+        The nearest center first; equally near ones in the order of their indices.
+    distances : (n_samples, n_nearest) float64
+        Squared.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> labels, distances = nearest_centers([[2.0]], [[0.0], [5.0], [4.0]], 2)
+    >>> labels.tolist(), distances.tolist()
+    ([[0, 2]], [[4.0, 4.0]])
+    """
+    X = validation.as_samples(X)
+    centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
+    n_nearest = validation.check_n_nearest(n_nearest, len(centers))
+    samples = engines.Lanes(X, None, validation.check_n_threads(n_threads))
+    return samples.nearest(centers, n_nearest)
 
 
 def kmeans_plusplus(

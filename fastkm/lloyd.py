@@ -24,15 +24,17 @@ Array = NDArray[Any]
 class Run:
     """One run of the iteration; centers, labels and inertia belong together.
 
+    frozen : (n_clusters,) bool, centers that do not move
     stop : "unchanged" (no center changed), "tol" or "max_iter"
     shifts : per iteration, the centers' summed squared movement
     n_changed : per iteration, samples whose label changed
     n_refilled : int, empty clusters that took a sample
-    n_empty : int, clusters of the result without a sample
+    n_empty : int, clusters of the result without a sample, but for frozen ones
     follows : bool, the centers are those of the last step's sums
     """
 
     centers: Array
+    frozen: Array
     labels: Array = field(default_factory=lambda: np.empty(0, np.int32))
     inertia: float = math.inf
     n_iter: int = 0
@@ -44,13 +46,20 @@ class Run:
     follows: bool = False
 
 
-def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) -> Run:
+def lloyd(
+    engine: Engine,
+    centers: Array,
+    *,
+    max_iter: int,
+    threshold: float,
+    frozen: Array | None = None,
+) -> Run:
     """Iterate from the given centers.
 
     `threshold` bounds the summed squared movement at which to stop: `tol` times
-    `mean_variance`.
+    `mean_variance`. Centers that are `frozen` (n_clusters,) do not move.
     """
-    run = Run(centers)
+    run = Run(centers, np.zeros(len(centers), bool) if frozen is None else frozen)
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
         moved = _next_centers(engine, run)
@@ -70,7 +79,9 @@ def _next_centers(engine: Engine, run: Run) -> Array:
     step = engine.step(run.centers)
     run.n_changed.append(step.n_changed)
     # Clusters that no sample left or entered keep their centers.
-    changed = step.touched if run.follows else np.ones(n_clusters, bool)
+    changed = ~run.frozen
+    if run.follows:
+        changed &= step.touched
     totals, uncertain = step.totals.of(changed).rounded()
     run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
     if run.follows:
@@ -78,11 +89,11 @@ def _next_centers(engine: Engine, run: Run) -> Array:
         moved[changed] = totals[:, :-1] / totals[:, -1:]
         return moved
     labels, distances = engine.assign(run.centers)
-    refilled = refill(engine, labels, distances, n_clusters)
+    refilled = refill(engine, labels, distances, run.frozen)
     run.n_refilled += len(refilled)
     if refilled:
         step = engine.sums(labels, n_clusters)
-    return move(run.centers, exact_totals(engine, step, labels))
+    return move(run.centers, exact_totals(engine, step, labels), run.frozen)
 
 
 def _finish(engine: Engine, run: Run) -> None:
@@ -95,16 +106,17 @@ def _finish(engine: Engine, run: Run) -> None:
     run.labels, distances = engine.assign(run.centers)
     for _ in range(n_clusters):
         labels = run.labels.copy()
-        refilled = refill(engine, labels, distances, n_clusters)
+        refilled = refill(engine, labels, distances, run.frozen)
         if not refilled:
             break
         run.n_refilled += len(refilled)
         step = engine.sums(labels, n_clusters)
-        run.centers = move(run.centers, exact_totals(engine, step, labels))
+        totals = exact_totals(engine, step, labels)
+        run.centers = move(run.centers, totals, run.frozen)
         run.labels, distances = engine.assign(run.centers)
     run.inertia = engine.inertia(distances)
     sizes = np.bincount(run.labels, minlength=n_clusters)
-    run.n_empty = int(np.count_nonzero(sizes == 0))
+    run.n_empty = int(np.count_nonzero((sizes == 0) & ~run.frozen))
 
 
 def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
@@ -116,24 +128,25 @@ def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
     return totals + 0.0  # a sum of -0.0 is 0.0
 
 
-def move(centers: Array, totals: Array) -> Array:
-    """Give the centers sum / weight; an empty cluster's center stays."""
-    filled = totals[:, -1] > 0
+def move(centers: Array, totals: Array, frozen: Array) -> Array:
+    """Give the centers sum / weight; empty clusters' and frozen centers stay."""
+    filled = (totals[:, -1] > 0) & ~frozen
     moved = centers.copy()
     moved[filled] = totals[filled, :-1] / totals[filled, -1:]
     return moved
 
 
-def refill(
-    engine: Engine, labels: Array, distances: Array, n_clusters: int
-) -> list[int]:
-    """Let empty clusters take samples: `reference.refill`, in place.
+def refill(engine: Engine, labels: Array, distances: Array, frozen: Array) -> list[int]:
+    """Let empty clusters take samples, but for frozen ones: `reference.refill`.
+
+    In place.
 
     Returns the clusters that were refilled.
     """
     positive = engine.positive()
     counted = labels if positive is None else labels[positive]
-    empty = np.flatnonzero(np.bincount(counted, minlength=n_clusters) == 0)
+    sizes = np.bincount(counted, minlength=len(frozen))
+    empty = np.flatnonzero((sizes == 0) & ~frozen)
     if not len(empty):
         return []
     rank = distances.copy() if positive is None else np.where(positive, distances, -1.0)

@@ -259,6 +259,32 @@ def check_init(init: Any) -> Any:
     return init
 
 
+def as_frozen(frozen: Any, n_clusters: int, init: Any) -> Array | None:
+    """Which centers are frozen (n_clusters,) bool, or None where none is."""
+    if frozen is None:
+        return None
+    array = _as_array(frozen, "frozen")
+    if array.shape != (n_clusters,) or array.dtype != bool:
+        raise ValueError(
+            f"frozen has shape {array.shape} and dtype {array.dtype}; expected "
+            f"{(n_clusters,)} bool: one for each center"
+        )
+    if isinstance(init, str):
+        raise ValueError(
+            f"frozen needs the centers that are not to move: init={init!r} must be an "
+            "array (n_clusters, n_features) or a callable"
+        )
+    return array if array.any() else None
+
+
+def check_n_nearest(n_nearest: Any, n_clusters: int) -> int:
+    """Give a number of centers from 1 to n_clusters."""
+    n_nearest = check_integer(n_nearest, "n_nearest")
+    if n_nearest > n_clusters:
+        raise ValueError(f"n_nearest={n_nearest} must be at most {n_clusters} centers")
+    return n_nearest
+
+
 def check_n_init(n_init: Any, init: Any) -> int:
     """Give the number of runs; 'auto' is 10 for 'random' and callables, else 1."""
     if isinstance(n_init, str):
