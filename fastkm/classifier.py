@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import validation
+from fastkm import files, validation
 from fastkm.api import assign, kmeans
 from fastkm.bases import joins
-from fastkm.estimator import Parameters
+from fastkm.parameters import Parameters, Self
 
 Array = NDArray[Any]
+
+NONE = np.empty(0)
 
 
 @joins("sklearn.base.ClassifierMixin")
@@ -32,7 +34,12 @@ class ClusterClassifier(Parameters):
     n_init : int or "auto"
     max_iter : int, default 300
     tol : float, default 1e-4
+    verbose : int, default 0
     random_state : int, Generator, RandomState, SeedSequence or None
+    copy_x : bool, default True
+    algorithm : {"lloyd", "elkan"}, default "lloyd"
+    warm_start : bool, default False
+    frozen : array-like (n_clusters,) of bool, optional
     n_threads : int, optional
     engine : "auto" or the name of an engine
 
@@ -60,6 +67,8 @@ class ClusterClassifier(Parameters):
     >>> model.predict_proba([[0.3]]).round(3).tolist()
     [[0.333, 0.667]]
     """
+
+    _saved = ("feature_names_in_", "classes_", "cluster_probabilities_")
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -113,6 +122,18 @@ class ClusterClassifier(Parameters):
         """Class (n_samples,) of each sample: the majority of its cluster."""
         winners = self.predict_proba(X).argmax(axis=1)
         return self.classes_[winners]
+
+    @classmethod
+    def load(cls: type[Self], path: files.PathLike) -> Self:
+        """Read a model that `save` has written: see `KMeans.load`."""
+        model = super().load(path)
+        classes, shares = (vars(model).get(name, NONE) for name in cls._saved[1:])
+        if shares.shape != (len(model.cluster_centers_), classes.size):
+            raise ValueError(
+                f"{path}: damaged model: {classes.size} classes, but shares of shape "
+                f"{shares.shape}"
+            )
+        return model
 
     def score(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

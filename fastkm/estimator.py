@@ -2,125 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import metrics, validation
-from fastkm.api import assign, kmeans
-from fastkm.bases import Estimator, NotFittedError, at_home, join, joins
+from fastkm.api import assign, kmeans, nearest_centers
+from fastkm.bases import joins
+from fastkm.parameters import Parameters, Self
 
 Array = NDArray[Any]
-Self = TypeVar("Self", bound="Parameters")
 
-# The parameters of scikit-learn that change nothing here: X is never written to, and
-# every engine gives the same result.
-WITHOUT_EFFECT = {"verbose", "copy_x", "algorithm"}
 TRANSFORM_BLOCK = 2**22  # squared distances, in float64, that `transform` holds at once
-
-
-@joins("sklearn.base.BaseEstimator")
-class Parameters(Estimator):
-    """The parameters of a fit, stored as given and checked when fitting."""
-
-    cluster_centers_: Array
-    n_features_in_: int
-
-    def __init__(
-        self,
-        n_clusters: int = 8,
-        *,
-        init: Any = "k-means++",
-        n_init: int | str = "auto",
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        verbose: int = 0,
-        random_state: validation.Seed = None,
-        copy_x: bool = True,
-        algorithm: str = "lloyd",
-        n_threads: int | None = None,
-        engine: str = "auto",
-    ) -> None:
-        join()
-        self.n_clusters = n_clusters
-        self.init = init
-        self.n_init = n_init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
-        self.random_state = random_state
-        self.copy_x = copy_x
-        self.algorithm = algorithm
-        self.n_threads = n_threads
-        self.engine = engine
-
-    @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        """Parameters of the constructor, subclasses' included, with their defaults."""
-        parameters = inspect.signature(cls.__init__).parameters
-        return {name: p.default for name, p in parameters.items() if name != "self"}
-
-    def _clustering(self) -> dict[str, Any]:
-        """Check the parameters without effect; give those of `fastkm.kmeans`."""
-        validation.check_algorithm(self.algorithm, self.n_clusters)
-        names = Parameters._defaults().keys() - WITHOUT_EFFECT
-        return {name: getattr(self, name) for name in names}
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the parameters by name (`deep` has no effect: none holds another)."""
-        return {name: getattr(self, name) for name in self._defaults()}
-
-    def set_params(self: Self, **params: Any) -> Self:
-        """Set parameters by name; the object itself is returned."""
-        for name in params:
-            if name not in self._defaults():
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}; valid "
-                    f"parameters are: {list(self._defaults())}"
-                )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        """Show the parameters that differ from their defaults."""
-        given = [
-            f"{name}={getattr(self, name)!r}"
-            for name, default in self._defaults().items()
-            if not _same(getattr(self, name), default)
-        ]
-        return f"{type(self).__name__}({', '.join(given)})"
-
-    def _keep_names(self, X: Any, *, reset: bool) -> None:
-        """Keep the names of a DataFrame's columns, or compare them to those kept.
-
-        By scikit-learn where it is installed: a model that met its samples as a
-        DataFrame has `feature_names_in_`, and objects to columns of other names.
-        """
-        named = hasattr(X, "columns") or hasattr(X, "column_names")
-        if (named or hasattr(self, "feature_names_in_")) and at_home():
-            from sklearn.utils.validation import validate_data
-
-            validate_data(self, X, reset=reset, skip_check_array=True)
-
-    def _check_samples(self, X: ArrayLike) -> Array:
-        """Samples for a fitted model."""
-        if not hasattr(self, "cluster_centers_"):
-            join()
-            raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' "
-                "with samples before using this method."
-            )
-        self._keep_names(X, reset=False)
-        return validation.as_samples(
-            X, n_features=self.n_features_in_, expected_by=type(self).__name__
-        )
-
-
-def _same(value: Any, default: Any) -> bool:
-    return value is default or (type(value) is type(default) and value == default)
 
 
 @joins(
@@ -132,9 +26,13 @@ class KMeans(Parameters):
     """Exact k-means clustering with scikit-learn's interface.
 
     The parameters are those of `fastkm.kmeans`, under the names and with the meaning
-    that they have in `sklearn.cluster.KMeans`; `init="farthest"`, `n_threads` and
-    `engine` are additions. `labels_ == predict(X)` and `inertia_ == -score(X)` hold
-    bit for bit, on any number of threads.
+    that they have in `sklearn.cluster.KMeans`; `init="farthest"`, `warm_start`,
+    `frozen`, `n_threads` and `engine` are additions. `labels_ == predict(X)` and
+    `inertia_ == -score(X)` hold bit for bit, on any number of threads.
+
+    In a program that imports scikit-learn this is one of its estimators, with
+    `set_output`, `get_feature_names_out`, metadata routing of `sample_weight`, and a
+    diagram in notebooks.
 
     Parameters
     ----------
@@ -143,7 +41,16 @@ class KMeans(Parameters):
     n_init : int or "auto"
     max_iter : int, default 300
     tol : float, default 1e-4
+    verbose : int, default 0
     random_state : int, Generator, RandomState, SeedSequence or None
+    copy_x : bool, default True
+        Has no effect: X is never written to.
+    algorithm : {"lloyd", "elkan"}, default "lloyd"
+        Has no effect: see `engine`. The result is the same.
+    warm_start : bool, default False
+        Whether a fit starts from the centers of the last one, not from `init`.
+    frozen : array-like (n_clusters,) of bool, optional
+        Which of the centers that `init` gives do not move.
     n_threads : int, optional
     engine : "auto" or the name of an engine
 
@@ -155,6 +62,8 @@ class KMeans(Parameters):
         Sum of weight * squared distance to the nearest center.
     n_iter_ : int
     n_features_in_ : int
+    feature_names_in_ : (n_features,) of str
+        Where X was a DataFrame with names for columns, and scikit-learn is installed.
     report_ : fastkm.Report
         Engine and why, stop reason, movement per iteration, clusters refilled.
 
@@ -170,11 +79,37 @@ class KMeans(Parameters):
     True
     """
 
-    cluster_centers_: Array
     labels_: Array
     inertia_: float
     n_iter_: int
-    n_features_in_: int
+
+    @classmethod
+    def from_centers(cls: type[Self], centers: ArrayLike, **params: Any) -> Self:
+        """Make a model of given centers, which predicts at once.
+
+        Parameters
+        ----------
+        centers : array-like (n_clusters, n_features), finite
+            Also the `init` of a later fit.
+        **params
+            Other parameters of the class.
+
+        Raises
+        ------
+        ValueError
+            If the centers are not as above; the message says so.
+
+        Examples
+        --------
+        >>> model = KMeans.from_centers([[0.0, 0.0], [9.0, 0.0]])
+        >>> model.predict([[8.0, 1.0], [1.0, 1.0]])
+        array([1, 0], dtype=int32)
+        """
+        checked = validation.as_samples(centers, name="centers")
+        model = cls(**{"n_clusters": len(checked), "init": checked, **params})
+        model.cluster_centers_ = checked.copy()
+        model.n_features_in_ = checked.shape[1]
+        return model
 
     def fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
@@ -217,6 +152,28 @@ class KMeans(Parameters):
         return assign(
             self._check_samples(X), self.cluster_centers_, n_threads=self.n_threads
         )[0]
+
+    def nearest(self, X: ArrayLike, n_nearest: int) -> tuple[Array, Array]:
+        """Find the few nearest centers of each sample: `fastkm.nearest_centers`.
+
+        Parameters
+        ----------
+        X : array-like (n_samples, n_features), finite
+        n_nearest : int, from 1 to n_clusters
+
+        Returns
+        -------
+        labels : (n_samples, n_nearest) int32
+            The nearest center first, which is that of `predict`.
+        distances : (n_samples, n_nearest) float64
+            Squared.
+        """
+        return nearest_centers(
+            self._check_samples(X),
+            self.cluster_centers_,
+            n_nearest,
+            n_threads=self.n_threads,
+        )
 
     def transform(self, X: ArrayLike) -> Array:
         """Distances (n_samples, n_clusters), *not* squared, of the dtype of X."""
