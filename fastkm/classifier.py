@@ -68,6 +68,7 @@ class ClusterClassifier(Parameters):
     [[0.333, 0.667]]
     """
 
+    _estimator_type = "classifier"  # as in KMeans
     _saved = ("feature_names_in_", "classes_", "cluster_probabilities_")
 
     def fit(

@@ -79,6 +79,9 @@ class KMeans(Parameters):
     True
     """
 
+    # For clients older than scikit-learn's tags, such as yellowbrick 1.5.
+    _estimator_type = "clusterer"
+
     labels_: Array
     inertia_: float
     n_iter_: int
