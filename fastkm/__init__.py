@@ -1,14 +1,15 @@
 """Exact k-means clustering on a CPU: one answer, on any number of threads, fast."""
 
 from fastkm.api import (
-    ConvergenceWarning,
     KMeansResult,
     Report,
     assign,
     farthest_first,
     kmeans,
     kmeans_plusplus,
+    nearest_centers,
 )
+from fastkm.bases import ConvergenceWarning
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
 from fastkm.many import KMeansRuns, kmeans_many
@@ -27,4 +28,5 @@ __all__ = [
     "kmeans",
     "kmeans_many",
     "kmeans_plusplus",
+    "nearest_centers",
 ]

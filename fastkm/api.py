@@ -6,17 +6,15 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import engines, monitor, seeding, small, swaps, validation
+from fastkm.bases import ConvergenceWarning
 from fastkm.fits import Fits, InOneKernel, OverAnEngine
 from fastkm.restarts import Progress
 
 Array = NDArray[Any]
-
-
-class ConvergenceWarning(UserWarning):
-    """The result has fewer clusters than were asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Report:
     n_refilled : int
         Empty clusters of the best run that took a sample.
     n_empty : int
-        Clusters of the result without a sample.
+        Clusters of the result without a sample, those of frozen centers aside.
     n_swapped : int
         Swaps of a center and a sample that lowered the inertia, of `n_swaps` attempts.
     shifts : list of float
@@ -92,6 +90,7 @@ def kmeans(
     tol: float = 1e-4,
     verbose: int = 0,
     random_state: validation.Seed = None,
+    frozen: ArrayLike | None = None,
     n_threads: int | None = None,
     engine: str = "auto",
     n_swaps: int = 0,
@@ -129,6 +128,9 @@ def kmeans(
         With 1, progress goes to stderr: a bar where tqdm is installed, else lines.
     random_state : int, Generator, RandomState, SeedSequence or None
         Same integer, same result.
+    frozen : array-like (n_clusters,) of bool, optional
+        Which of the centers that `init` gives do not move. Their clusters may be or
+        become empty.
     n_threads : int, optional
         When None: `NUMBA_NUM_THREADS` where it is set, else as many as the process has
         CPUs, by its affinity and the container's quota. More than the CPUs at import,
@@ -191,13 +193,14 @@ def kmeans(
     n_threads = validation.check_n_threads(n_threads)
     n_swaps = validation.check_integer(n_swaps, "n_swaps", least=0)
     name = validation.check_engine(engine)
+    held = validation.as_frozen(frozen, n_clusters, init)
     samples = engines.Lanes(X, weights, n_threads)
     if not isinstance(init, str) and not callable(init):
         init = validation.as_init(init, X, n_clusters, samples.total_weight())
         if n_init > 1:
             validation.warn(
-                f"n_init={n_init} with an array as init: one run is done, for all "
-                "would be the same",
+                "Explicit initial center position passed: performing only one init in "
+                f"place of n_init={n_init}, for all would be the same",
                 RuntimeWarning,
             )
             n_init = 1
@@ -215,21 +218,26 @@ def kmeans(
         from fastkm.checkpoint import Checkpoint, fit_of  # json, zipfile: for few
 
         seeded = None if random_state is None else rng
-        numbers = {"n_clusters": n_clusters, "n_init": n_init, "max_iter": max_iter}
-        fit = fit_of(X, weights, init, seeded, tol=tol, **numbers)
-        progress = Checkpoint(path, fit, rng)
+        parameters = {
+            "n_clusters": n_clusters,
+            "n_init": n_init,
+            "max_iter": max_iter,
+            "tol": tol,
+            "frozen": None if held is None else np.flatnonzero(held).tolist(),
+        }
+        progress = Checkpoint(path, fit_of(X, weights, init, seeded, parameters), rng)
 
-    watched = path is not None or watch.is_needed
+    is_plain = path is None and not watch.is_needed and held is None
     options = small.Options(n_clusters, init, max_iter, tol, n_threads)
     fits: Fits
-    if name == "auto" and small.serves(X, n_clusters) and not watched:
+    if name == "auto" and is_plain and small.serves(X, n_clusters):
         fits = InOneKernel(samples, options, rng)
     else:
-        fits = OverAnEngine(samples, options, rng, watch, name, n_init)
+        fits = OverAnEngine(samples, options, rng, watch, held, name, n_init)
     with watch:
         best, n_swapped = fits.run(init, n_init, progress), 0
         if n_swaps and not watch.stopped:
-            centers, n_swapped = swaps.swap(samples, best.centers, rng, n_swaps)
+            centers, n_swapped = swaps.swap(samples, best.centers, rng, n_swaps, held)
         if n_swapped:
             another = Progress(inertias=[*progress.inertias])
             best = best.followed_by(fits.run(centers, n_init + 1, another))
@@ -303,6 +311,49 @@ def assign(
     n_threads = validation.check_n_threads(n_threads)
     choice = engines.choose(X, None, len(centers), n_threads)
     return choice.engine.assign(centers)
+
+
+def nearest_centers(
+    X: ArrayLike,
+    centers: ArrayLike,
+    n_nearest: int,
+    *,
+    n_threads: int | None = None,
+) -> tuple[Array, Array]:
+    """Find the few nearest centers of each sample, and their squared distances.
+
+    Same bits as `fastkm.reference.nearest_centers`. No table of all distances is made.
+
+    Parameters
+    ----------
+    X : array-like (n_samples, n_features), finite
+    centers : array-like (n_clusters, n_features), finite
+    n_nearest : int, from 1 to n_clusters
+    n_threads : int, optional
+
+    Returns
+    -------
+    labels : (n_samples, n_nearest) int32
+        The nearest center first; equally near ones in the order of their indices.
+    distances : (n_samples, n_nearest) float64
+        Squared.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> labels, distances = nearest_centers([[2.0]], [[0.0], [5.0], [4.0]], 2)
+    >>> labels.tolist(), distances.tolist()
+    ([[0, 2]], [[4.0, 4.0]])
+    """
+    X = validation.as_samples(X)
+    centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
+    n_nearest = validation.check_n_nearest(n_nearest, len(centers))
+    samples = engines.Lanes(X, None, validation.check_n_threads(n_threads))
+    return samples.nearest(centers, n_nearest)
 
 
 def kmeans_plusplus(

@@ -178,7 +178,7 @@ def fit_of(
     weights: Array | None,
     init: Any,
     rng: np.random.Generator | None,
-    **parameters: int | float,
+    parameters: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything that decides a fit's result, as text and numbers.
 

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import validation
+from fastkm import files, validation
 from fastkm.api import assign, kmeans
-from fastkm.estimator import Parameters
+from fastkm.bases import joins
+from fastkm.parameters import Parameters, Self
 
 Array = NDArray[Any]
 
+NONE = np.empty(0)
 
+
+@joins("sklearn.base.ClassifierMixin")
 class ClusterClassifier(Parameters):
     """Cluster the samples, then name each cluster after its majority class.
 
@@ -32,6 +36,10 @@ class ClusterClassifier(Parameters):
     tol : float, default 1e-4
     verbose : int, default 0
     random_state : int, Generator, RandomState, SeedSequence or None
+    copy_x : bool, default True
+    algorithm : {"lloyd", "elkan"}, default "lloyd"
+    warm_start : bool, default False
+    frozen : array-like (n_clusters,) of bool, optional
     n_threads : int, optional
     engine : "auto" or the name of an engine
     callback : callable, optional
@@ -63,6 +71,9 @@ class ClusterClassifier(Parameters):
     [[0.333, 0.667]]
     """
 
+    _estimator_type = "classifier"  # as in KMeans
+    _saved = ("feature_names_in_", "classes_", "cluster_probabilities_")
+
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> ClusterClassifier:
@@ -72,7 +83,7 @@ class ClusterClassifier(Parameters):
         ----------
         X : array-like (n_samples, n_features), finite
         y : array-like (n_samples,)
-            Classes: numbers or strings.
+            Classes: whole numbers or strings.
         sample_weight : array-like (n_samples,), not negative, optional
 
         Returns
@@ -84,6 +95,7 @@ class ClusterClassifier(Parameters):
         ValueError
             If X, y or a parameter is out of its range; the message names it.
         """
+        self._keep_names(X, reset=True)
         X = validation.as_samples(X)
         classes, codes = validation.as_classes(y, len(X))
         result = kmeans(X, sample_weight=sample_weight, **self._clustering())
@@ -105,15 +117,27 @@ class ClusterClassifier(Parameters):
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Share (n_samples, n_classes) of each class in the sample's cluster."""
-        self._check_fitted("cluster_centers_")
-        X = validation.as_samples(X, n_features=self.n_features_in_)
-        labels, _ = assign(X, self.cluster_centers_, n_threads=self.n_threads)
+        labels, _ = assign(
+            self._check_samples(X), self.cluster_centers_, n_threads=self.n_threads
+        )
         return self.cluster_probabilities_[labels]
 
     def predict(self, X: ArrayLike) -> Array:
         """Class (n_samples,) of each sample: the majority of its cluster."""
         winners = self.predict_proba(X).argmax(axis=1)
         return self.classes_[winners]
+
+    @classmethod
+    def load(cls: type[Self], path: files.PathLike) -> Self:
+        """Read a model that `save` has written: see `KMeans.load`."""
+        model = super().load(path)
+        classes, shares = (vars(model).get(name, NONE) for name in cls._saved[1:])
+        if shares.shape != (len(model.cluster_centers_), classes.size):
+            raise ValueError(
+                f"{path}: damaged model: {classes.size} classes, but shares of shape "
+                f"{shares.shape}"
+            )
+        return model
 
     def score(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -124,15 +148,6 @@ class ClusterClassifier(Parameters):
         hits = predicted == classes[codes]
         weights = validation.as_weights(sample_weight, len(predicted))
         return float(np.average(hits, weights=weights))
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier"
-        tags.classifier_tags = ClassifierTags()
-        tags.target_tags.required = True
-        return tags
 
 
 def _count(

@@ -2,122 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import metrics, validation
-from fastkm.api import assign, kmeans
-from fastkm.monitor import Callback
+from fastkm.api import assign, kmeans, nearest_centers
+from fastkm.bases import joins
+from fastkm.parameters import Parameters, Self
 
 Array = NDArray[Any]
-Self = TypeVar("Self", bound="Parameters")
 
 TRANSFORM_BLOCK = 2**22  # squared distances, in float64, that `transform` holds at once
 
 
-class Parameters:
-    """The parameters of a fit, stored as given and checked when fitting."""
-
-    def __init__(
-        self,
-        n_clusters: int = 8,
-        *,
-        init: Any = "k-means++",
-        n_init: int | str = "auto",
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        verbose: int = 0,
-        random_state: validation.Seed = None,
-        n_threads: int | None = None,
-        engine: str = "auto",
-        n_swaps: int = 0,
-        callback: Callback | None = None,
-        max_time: float | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.init = init
-        self.n_init = n_init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
-        self.random_state = random_state
-        self.n_threads = n_threads
-        self.engine = engine
-        self.n_swaps = n_swaps
-        self.callback = callback
-        self.max_time = max_time
-        self.checkpoint = checkpoint
-
-    @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        """Parameters of the constructor, subclasses' included, with their defaults."""
-        parameters = inspect.signature(cls.__init__).parameters
-        return {name: p.default for name, p in parameters.items() if name != "self"}
-
-    def _clustering(self) -> dict[str, Any]:
-        """Give the parameters of `fastkm.kmeans`."""
-        return {name: getattr(self, name) for name in Parameters._defaults()}
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn (which asks, so it is there) what this estimator is."""
-        from sklearn.utils import Tags, TargetTags
-
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the parameters by name (`deep` has no effect: none holds another)."""
-        return {name: getattr(self, name) for name in self._defaults()}
-
-    def set_params(self: Self, **params: Any) -> Self:
-        """Set parameters by name; the object itself is returned."""
-        for name in params:
-            if name not in self._defaults():
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}; valid "
-                    f"parameters are: {list(self._defaults())}"
-                )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        """Show the parameters that differ from their defaults."""
-        given = [
-            f"{name}={getattr(self, name)!r}"
-            for name, default in self._defaults().items()
-            if not _same(getattr(self, name), default)
-        ]
-        return f"{type(self).__name__}({', '.join(given)})"
-
-    def _check_fitted(self, attribute: str) -> None:
-        if not hasattr(self, attribute):
-            raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' "
-                "with samples before using this method."
-            )
-
-
-def _same(value: Any, default: Any) -> bool:
-    return value is default or (type(value) is type(default) and value == default)
-
-
-class NotFittedError(ValueError, AttributeError):
-    """A result was asked for before `fit`."""
-
-
+@joins(
+    "sklearn.base.ClassNamePrefixFeaturesOutMixin",
+    "sklearn.base.TransformerMixin",
+    "sklearn.base.ClusterMixin",
+)
 class KMeans(Parameters):
     """Exact k-means clustering with scikit-learn's interface.
 
     The parameters are those of `fastkm.kmeans`, under the names and with the meaning
-    that they have in `sklearn.cluster.KMeans`; `init="farthest"`, `n_threads`,
-    `engine`, `n_swaps`, `callback`, `max_time` and `checkpoint` are additions.
-    `labels_ == predict(X)` and `inertia_ == -score(X)` hold bit for bit, on any number
-    of threads.
+    that they have in `sklearn.cluster.KMeans`; `init="farthest"` and `"k-means||"`,
+    `warm_start`, `frozen`, `n_threads`, `engine`, `n_swaps`, `callback`, `max_time` and
+    `checkpoint` are additions. `labels_ == predict(X)` and `inertia_ == -score(X)` hold
+    bit for bit, on any number of threads.
+
+    In a program that imports scikit-learn this is one of its estimators, with
+    `set_output`, `get_feature_names_out`, metadata routing of `sample_weight`, and a
+    diagram in notebooks.
 
     Parameters
     ----------
@@ -128,6 +44,14 @@ class KMeans(Parameters):
     tol : float, default 1e-4
     verbose : int, default 0
     random_state : int, Generator, RandomState, SeedSequence or None
+    copy_x : bool, default True
+        Has no effect: X is never written to.
+    algorithm : {"lloyd", "elkan"}, default "lloyd"
+        Has no effect: see `engine`. The result is the same.
+    warm_start : bool, default False
+        Whether a fit starts from the centers of the last one, not from `init`.
+    frozen : array-like (n_clusters,) of bool, optional
+        Which of the centers that `init` gives do not move.
     n_threads : int, optional
     engine : "auto" or the name of an engine
     n_swaps : int, default 0
@@ -143,6 +67,8 @@ class KMeans(Parameters):
         Sum of weight * squared distance to the nearest center.
     n_iter_ : int
     n_features_in_ : int
+    feature_names_in_ : (n_features,) of str
+        Where X was a DataFrame with names for columns, and scikit-learn is installed.
     report_ : fastkm.Report
         Engine and why, stop reason, movement per iteration, clusters refilled.
 
@@ -158,11 +84,40 @@ class KMeans(Parameters):
     True
     """
 
-    cluster_centers_: Array
+    # For clients older than scikit-learn's tags, such as yellowbrick 1.5.
+    _estimator_type = "clusterer"
+
     labels_: Array
     inertia_: float
     n_iter_: int
-    n_features_in_: int
+
+    @classmethod
+    def from_centers(cls: type[Self], centers: ArrayLike, **params: Any) -> Self:
+        """Make a model of given centers, which predicts at once.
+
+        Parameters
+        ----------
+        centers : array-like (n_clusters, n_features), finite
+            Also the `init` of a later fit.
+        **params
+            Other parameters of the class.
+
+        Raises
+        ------
+        ValueError
+            If the centers are not as above; the message says so.
+
+        Examples
+        --------
+        >>> model = KMeans.from_centers([[0.0, 0.0], [9.0, 0.0]])
+        >>> model.predict([[8.0, 1.0], [1.0, 1.0]])
+        array([1, 0], dtype=int32)
+        """
+        checked = validation.as_samples(centers, name="centers")
+        model = cls(**{"n_clusters": len(checked), "init": checked, **params})
+        model.cluster_centers_ = checked.copy()
+        model.n_features_in_ = checked.shape[1]
+        return model
 
     def fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
@@ -184,6 +139,7 @@ class KMeans(Parameters):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
+        self._keep_names(X, reset=True)
         result = kmeans(X, sample_weight=sample_weight, **self._clustering())
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
@@ -204,6 +160,28 @@ class KMeans(Parameters):
         return assign(
             self._check_samples(X), self.cluster_centers_, n_threads=self.n_threads
         )[0]
+
+    def nearest(self, X: ArrayLike, n_nearest: int) -> tuple[Array, Array]:
+        """Find the few nearest centers of each sample: `fastkm.nearest_centers`.
+
+        Parameters
+        ----------
+        X : array-like (n_samples, n_features), finite
+        n_nearest : int, from 1 to n_clusters
+
+        Returns
+        -------
+        labels : (n_samples, n_nearest) int32
+            The nearest center first, which is that of `predict`.
+        distances : (n_samples, n_nearest) float64
+            Squared.
+        """
+        return nearest_centers(
+            self._check_samples(X),
+            self.cluster_centers_,
+            n_nearest,
+            n_threads=self.n_threads,
+        )
 
     def transform(self, X: ArrayLike) -> Array:
         """Distances (n_samples, n_clusters), *not* squared, of the dtype of X."""
@@ -237,13 +215,11 @@ class KMeans(Parameters):
         )
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import TransformerTags
-
         tags = super().__sklearn_tags__()
-        tags.estimator_type = "clusterer"
-        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _check_samples(self, X: ArrayLike) -> Array:
-        self._check_fitted("cluster_centers_")
-        return validation.as_samples(X, n_features=self.n_features_in_)
+    @property
+    def _n_features_out(self) -> int:
+        """Columns of `transform`: scikit-learn names them."""
+        return len(self.cluster_centers_)

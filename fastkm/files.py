@@ -6,10 +6,11 @@ import contextlib
 import csv
 import gzip
 import io
+import json
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -32,19 +33,27 @@ __all__ = [
 ]
 
 FORMAT = "fastkm-model"
-VERSION = 1
+VERSION = 2
+PARAMETER = "parameter "  # before the name of a parameter that is an array
 DELIMITERS = ",;\t"
 
 
 class Model(NamedTuple):
     """What a model file holds.
 
-    centers (n_clusters, n_features) float32 or float64, inertia float, n_iter int.
+    centers : (n_clusters, n_features) float32 or float64
+    inertia : float, and n_iter : int, where the centers come from a fit
+    estimator : str, name of the class
+    parameters : dict, of its constructor
+    extras : dict, more fitted arrays, by attribute
     """
 
     centers: Array
-    inertia: float
-    n_iter: int
+    inertia: float | None = None
+    n_iter: int | None = None
+    estimator: str = "KMeans"
+    parameters: Mapping[str, Any] = {}
+    extras: Mapping[str, Array] = {}
 
 
 def read_samples(
@@ -272,14 +281,29 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
 
 
 def save_model(file: IO[bytes], model: Model) -> None:
-    """Write a model as .npz, for `load_model`, to a file that is open for writing."""
+    """Write a model as .npz, for `load_model`, to a file that is open for writing.
+
+    Parameters that are neither numbers, strings nor arrays of numbers are left out.
+    """
+    arrays: dict[str, Any] = {k: _plain(v) for k, v in model.extras.items()}
+    values = {}
+    for name, value in model.parameters.items():
+        if value is None or isinstance(value, bool | int | float | str):
+            values[name] = value
+        elif isinstance(value, np.generic | np.ndarray | list | tuple):
+            arrays[f"{PARAMETER}{name}"] = np.asarray(value)
+    if model.inertia is not None:
+        arrays["inertia"] = np.array(model.inertia)
+    if model.n_iter is not None:
+        arrays["n_iter"] = np.array(model.n_iter)
     np.savez(
         file,
         format=np.array(FORMAT),
         version=np.array(VERSION),
+        estimator=np.array(model.estimator),
+        parameters=np.array(json.dumps(values)),
         centers=model.centers,
-        inertia=np.array(model.inertia),
-        n_iter=np.array(model.n_iter),
+        **{k: v for k, v in arrays.items() if v.dtype.kind in "fiubU"},
     )
 
 
@@ -291,15 +315,35 @@ def read_arrays(path: PathLike) -> dict[str, Array]:
         return _read_npz(path)
 
 
-def load_model(path: PathLike) -> Model:
+def _plain(array: Array) -> Array:
+    """Without Python objects: names and classes may come as such."""
+    return np.array(array.tolist()) if array.dtype.kind == "O" else array
+
+
+def load_model(
+    path: PathLike,
+    estimator: str = "KMeans",
+    parameters: Collection[str] = (),
+    extras: Collection[str] = (),
+) -> Model:
     """Read a model that `save_model` wrote, and check all of it.
+
+    Parameters
+    ----------
+    path : str or path-like
+    estimator : str
+        Class of the model that is expected.
+    parameters, extras : collection of str
+        Names of its parameters and of its other arrays: those in the file that are not
+        named here are not read.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is no whole, valid model of a version that is known; the message names it.
+        If it is no whole, valid model of that class, of a version that is known; the
+        message names the file.
     """
     with _blaming(path):
         arrays = read_arrays(path)
@@ -310,17 +354,40 @@ def load_model(path: PathLike) -> Model:
             raise ValueError(
                 f"a fastkm model of version {version}; only {VERSION} is known here"
             )
-        inertia, n_iter = (
-            _scalar(arrays, "inertia", "f"),
-            _scalar(arrays, "n_iter", "i"),
-        )
-        if not 0 <= inertia < math.inf or n_iter < 1:
+        found = _scalar(arrays, "estimator", "U")
+        if found != estimator:
+            raise ValueError(f"a model of class {found}, not {estimator}")
+        inertia = _scalar(arrays, "inertia", "f") if "inertia" in arrays else None
+        n_iter = _scalar(arrays, "n_iter", "i") if "n_iter" in arrays else None
+        if not 0 <= (inertia or 0) < math.inf or (n_iter is not None and n_iter < 1):
             raise ValueError(f"damaged model: inertia={inertia}, n_iter={n_iter}")
         centers = _entry(arrays, "centers")
         if centers.dtype not in (np.float32, np.float64):
             raise ValueError(f"damaged model: centers have dtype {centers.dtype}")
         centers = validation.as_samples(centers, name="centers")
-        return Model(centers, float(inertia), int(n_iter))
+        values = _parameters(arrays)
+        return Model(
+            centers,
+            inertia,
+            n_iter,
+            found,
+            {name: values[name] for name in parameters if name in values},
+            {name: arrays[name] for name in extras if name in arrays},
+        )
+
+
+def _parameters(arrays: dict[str, Array]) -> dict[str, Any]:
+    """Parameters: numbers and strings as JSON, arrays as entries of their own."""
+    try:
+        values = json.loads(_scalar(arrays, "parameters", "U"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"damaged model: parameters are no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"damaged model: parameters are {values!r}")
+    for name, array in arrays.items():
+        if name.startswith(PARAMETER):
+            values[name.removeprefix(PARAMETER)] = array[()]  # a number, not an array
+    return values
 
 
 def _entry(arrays: dict[str, Array], name: str) -> Array:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastkm import lloyd, seeding, small
 from fastkm.engines import Lanes, choose
@@ -13,6 +14,7 @@ from fastkm.monitor import Monitor
 from fastkm.restarts import Progress, restarts
 from fastkm.small import Options
 
+Array = NDArray[Any]
 Generator = np.random.Generator
 
 
@@ -55,11 +57,12 @@ class OverAnEngine:
         options: Options,
         rng: Generator,
         monitor: Monitor,
+        frozen: Array | None,
         engine: str,
         n_init: int,
     ) -> None:
         self.samples, self.options, self.rng = samples, options, rng
-        self.monitor = monitor
+        self.monitor, self.frozen = monitor, frozen
         self.engine, self.name, self.reason = choose(
             samples.X,
             samples.weights,
@@ -80,6 +83,7 @@ class OverAnEngine:
             n_init,
             max_iter=max_iter,
             threshold=self.threshold,
+            frozen=self.frozen,
             monitor=self.monitor,
             progress=progress,
         )

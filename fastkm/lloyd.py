@@ -29,7 +29,7 @@ class Run:
     shifts : per iteration, the centers' summed squared movement
     n_changed : per iteration, samples whose label changed
     n_refilled : int, empty clusters that took a sample
-    n_empty : int, clusters of the result without a sample
+    n_empty : int, clusters of the result without a sample, but for frozen ones
     follows : bool, the centers are those of the last step's sums
     previous : the centers of the last step, empty before the first
     """
@@ -59,13 +59,22 @@ class Run:
         )
 
 
-def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) -> Run:
+def lloyd(
+    engine: Engine,
+    centers: Array,
+    *,
+    max_iter: int,
+    threshold: float,
+    frozen: Array | None = None,
+) -> Run:
     """Iterate from the given centers.
 
     `threshold` bounds the summed squared movement at which to stop: `tol` times
-    `mean_variance`.
+    `mean_variance`. Centers that are `frozen` (n_clusters,) do not move.
     """
-    return resume(engine, Run(centers), max_iter=max_iter, threshold=threshold)
+    return resume(
+        engine, Run(centers), max_iter=max_iter, threshold=threshold, frozen=frozen
+    )
 
 
 def resume(
@@ -74,14 +83,17 @@ def resume(
     *,
     max_iter: int,
     threshold: float,
+    frozen: Array | None = None,
     after: Callable[[Run], str | None] = lambda run: None,
 ) -> Run:
     """Go on with a run, in place; `after` each iteration may give a reason to stop."""
+    if frozen is None:
+        frozen = np.zeros(len(run.centers), bool)
     if run.n_iter and run.stop == "max_iter":
         engine.step(run.previous)  # its labels are those that `n_changed` counts from
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
-        moved = _next_centers(engine, run)
+        moved = _next_centers(engine, run, frozen)
         run.shifts.append(movement(run.centers, moved))
         if (moved == run.centers).all():
             run.stop = "unchanged"
@@ -91,11 +103,11 @@ def resume(
         reason = after(run)
         if run.stop == "max_iter" and reason:
             run.stop = reason
-    _finish(engine, run)
+    _finish(engine, run, frozen)
     return run
 
 
-def _next_centers(engine: Engine, run: Run) -> Array:
+def _next_centers(engine: Engine, run: Run, frozen: Array) -> Array:
     """One iteration: assign, sum, refill, move."""
     n_clusters = len(run.centers)
     step = engine.step(run.centers)
@@ -103,7 +115,9 @@ def _next_centers(engine: Engine, run: Run) -> Array:
     # with those of the run before.
     run.n_changed.append(step.n_changed if run.n_iter > 1 else engine.n_samples)
     # Clusters that no sample left or entered keep their centers.
-    changed = step.touched if run.follows else np.ones(n_clusters, bool)
+    changed = ~frozen
+    if run.follows:
+        changed &= step.touched
     totals, uncertain = step.totals.of(changed).rounded()
     run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
     if run.follows:
@@ -111,14 +125,14 @@ def _next_centers(engine: Engine, run: Run) -> Array:
         moved[changed] = totals[:, :-1] / totals[:, -1:]
         return moved
     labels, distances = engine.assign(run.centers)
-    refilled = refill(engine, labels, distances, n_clusters)
+    refilled = refill(engine, labels, distances, frozen)
     run.n_refilled += len(refilled)
     if refilled:
         step = engine.sums(labels, n_clusters)
-    return move(run.centers, exact_totals(engine, step, labels))
+    return move(run.centers, exact_totals(engine, step, labels), frozen)
 
 
-def _finish(engine: Engine, run: Run) -> None:
+def _finish(engine: Engine, run: Run, frozen: Array) -> None:
     """Final labels and inertia, without an empty cluster that could be filled.
 
     Every round of refilling lowers the inertia; the bound on their number is for
@@ -128,16 +142,17 @@ def _finish(engine: Engine, run: Run) -> None:
     run.labels, distances = engine.assign(run.centers)
     for _ in range(n_clusters):
         labels = run.labels.copy()
-        refilled = refill(engine, labels, distances, n_clusters)
+        refilled = refill(engine, labels, distances, frozen)
         if not refilled:
             break
         run.n_refilled += len(refilled)
         step = engine.sums(labels, n_clusters)
-        run.centers = move(run.centers, exact_totals(engine, step, labels))
+        totals = exact_totals(engine, step, labels)
+        run.centers = move(run.centers, totals, frozen)
         run.labels, distances = engine.assign(run.centers)
     run.inertia = engine.inertia(distances)
     sizes = np.bincount(run.labels, minlength=n_clusters)
-    run.n_empty = int(np.count_nonzero(sizes == 0))
+    run.n_empty = int(np.count_nonzero((sizes == 0) & ~frozen))
 
 
 def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
@@ -149,24 +164,25 @@ def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
     return totals + 0.0  # a sum of -0.0 is 0.0
 
 
-def move(centers: Array, totals: Array) -> Array:
-    """Give the centers sum / weight; an empty cluster's center stays."""
-    filled = totals[:, -1] > 0
+def move(centers: Array, totals: Array, frozen: Array) -> Array:
+    """Give the centers sum / weight; empty clusters' and frozen centers stay."""
+    filled = (totals[:, -1] > 0) & ~frozen
     moved = centers.copy()
     moved[filled] = totals[filled, :-1] / totals[filled, -1:]
     return moved
 
 
-def refill(
-    engine: Engine, labels: Array, distances: Array, n_clusters: int
-) -> list[int]:
-    """Let empty clusters take samples: `reference.refill`, in place.
+def refill(engine: Engine, labels: Array, distances: Array, frozen: Array) -> list[int]:
+    """Let empty clusters take samples, but for frozen ones: `reference.refill`.
+
+    In place.
 
     Returns the clusters that were refilled.
     """
     positive = engine.positive()
     counted = labels if positive is None else labels[positive]
-    empty = np.flatnonzero(np.bincount(counted, minlength=n_clusters) == 0)
+    sizes = np.bincount(counted, minlength=len(frozen))
+    empty = np.flatnonzero((sizes == 0) & ~frozen)
     if not len(empty):
         return []
     rank = distances.copy() if positive is None else np.where(positive, distances, -1.0)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm import small, validation
-from fastkm.api import ConvergenceWarning, as_weighted
+from fastkm.api import as_weighted
+from fastkm.bases import ConvergenceWarning
 from fastkm.engines import Lanes
 
 Array = NDArray[Any]

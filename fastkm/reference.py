@@ -16,7 +16,8 @@ The contract, in the order in which an iteration uses it:
 2. `assign`: the nearest center, the lowest index among equals.
 3. `sum_clusters`: exact sums of the float64 products weight * sample.
 4. `refill`: each empty cluster takes the sample farthest from its center.
-5. `move`: sum / weight in float64, rounded to the dtype of X.
+5. `move`: sum / weight in float64, rounded to the dtype of X. A frozen center does not
+   move, and its cluster may stay empty.
 6. `kmeans`: stops when no center changed, or the centers' summed squared movement
    is at most `tol` times the mean variance of the features, or after `max_iter`.
    Then labels, inertia and centers that belong together.
@@ -89,6 +90,16 @@ def assign(X: Array, centers: Array) -> tuple[Array, Array]:
     return labels.astype(np.int32), distances[np.arange(len(X)), labels]
 
 
+def nearest_centers(X: Array, centers: Array, n_nearest: int) -> tuple[Array, Array]:
+    """Labels and distances (n_samples, n_nearest), the nearest first.
+
+    Equal distances are in the order of the centers.
+    """
+    distances = squared_distances(X, centers)
+    labels = distances.argsort(axis=1, kind="stable")[:, :n_nearest]
+    return labels.astype(np.int32), np.take_along_axis(distances, labels, axis=1)
+
+
 def sum_clusters(
     X: Array, labels: Array, n_clusters: int, weights: Array | None = None
 ) -> tuple[Array, Array]:
@@ -112,10 +123,17 @@ def step(
     return labels, *sum_clusters(X, labels, len(centers), weights)
 
 
-def move(centers: Array, sums: Array, cluster_weights: Array) -> Array:
-    """Compute the new centers sum / weight; an empty cluster's center stays."""
+def move(
+    centers: Array,
+    sums: Array,
+    cluster_weights: Array,
+    frozen: Array | None = None,
+) -> Array:
+    """Compute the new centers sum / weight; empty clusters' and frozen centers stay."""
     moved = centers.copy()
     filled = cluster_weights > 0
+    if frozen is not None:
+        filled &= ~frozen
     moved[filled] = (sums[filled] / cluster_weights[filled, None]).astype(centers.dtype)
     return moved
 
@@ -126,6 +144,7 @@ def refill(
     distances: Array,
     n_clusters: int,
     weights: Array | None = None,
+    frozen: Array | None = None,
 ) -> Array:
     """Labels in which each empty cluster, in ascending order, has taken a sample.
 
@@ -133,12 +152,14 @@ def refill(
     lowest index among equals, out of a cluster that holds other samples as well,
     together with all copies of that sample (so that repeating a sample and giving
     it weight have the same effect). Where there is no such sample, there are fewer
-    distinct samples than clusters, and the cluster stays empty.
+    distinct samples than clusters, and the cluster stays empty. So does a cluster
+    whose center is frozen: the sample could not draw it near.
     """
     weights = unit_weights(X, weights)
     labels = labels.copy()
     for empty in range(n_clusters):
-        if (weights[labels == empty] > 0).any():
+        held = frozen is not None and frozen[empty]
+        if held or (weights[labels == empty] > 0).any():
             continue
         for i in sorted(range(len(X)), key=lambda i: (-distances[i], i)):
             cluster = labels == labels[i]
@@ -179,8 +200,9 @@ def kmeans(
     *,
     max_iter: int = 300,
     tol: float = 1e-4,
+    frozen: Array | None = None,
 ) -> Result:
-    """Lloyd's iteration from the given centers.
+    """Lloyd's iteration from the given centers, of which some may be frozen.
 
     >>> X = np.array([[0.0, 0.0], [0.0, 2.0], [9.0, 0.0], [9.0, 2.0]])
     >>> result = kmeans(X, X[[0, 2]])
@@ -194,8 +216,8 @@ def kmeans(
     while n_iter < max_iter and stop == "max_iter":
         n_iter += 1
         labels, distances = assign(X, centers)
-        labels = refill(X, labels, distances, n_clusters, weights)
-        moved = move(centers, *sum_clusters(X, labels, n_clusters, weights))
+        labels = refill(X, labels, distances, n_clusters, weights, frozen)
+        moved = move(centers, *sum_clusters(X, labels, n_clusters, weights), frozen)
         if np.array_equal(moved, centers):
             stop = "unchanged"
         elif movement(centers, moved) <= threshold:
@@ -205,10 +227,10 @@ def kmeans(
     # filled. Each round lowers the inertia; the bound is for rounding to float32.
     labels, distances = assign(X, centers)
     for _ in range(n_clusters):
-        filled = refill(X, labels, distances, n_clusters, weights)
+        filled = refill(X, labels, distances, n_clusters, weights, frozen)
         if np.array_equal(filled, labels):
             break
-        centers = move(centers, *sum_clusters(X, filled, n_clusters, weights))
+        centers = move(centers, *sum_clusters(X, filled, n_clusters, weights), frozen)
         labels, distances = assign(X, centers)
     return Result(centers, labels, inertia(distances, weights), n_iter, stop)
 
@@ -355,13 +377,14 @@ def swap(
     weights: Array | None = None,
     *,
     n_swaps: int,
+    frozen: Array | None = None,
 ) -> Array:
     """Centers of which some were replaced by samples, so that the inertia fell.
 
     `n_swaps` times a sample is drawn in proportion to weight * squared distance, and
     takes the place of the center whose replacement leaves the least inertia (the first
-    among equals) where that is less than before. Nothing is left to draw, and the
-    search ends, at inertia 0.
+    among equals, never that of a `frozen` one) where that is less than before. Nothing
+    is left to draw, and the search ends, at inertia 0.
     """
     centers = centers.copy()
     for _ in range(n_swaps):
@@ -371,6 +394,8 @@ def swap(
             break
         i = draw(unit_weights(X, weights) * distances, rng.random() * cost)
         costs = swap_costs(X, centers, i, weights)
+        if frozen is not None:
+            costs[frozen] = np.inf
         if costs.min() < cost:
             centers[costs.argmin()] = X[i]
     return centers

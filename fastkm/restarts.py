@@ -50,6 +50,7 @@ def restarts(
     *,
     max_iter: int,
     threshold: float,
+    frozen: Array | None,
     monitor: Monitor,
     progress: Progress,
 ) -> lloyd.Run:
@@ -73,6 +74,7 @@ def restarts(
                 progress.current,
                 max_iter=max_iter,
                 threshold=threshold,
+                frozen=frozen,
                 after=after,
             )
             progress.finish(run)

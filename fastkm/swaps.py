@@ -95,9 +95,16 @@ class Neighbours:
 
 
 def swap(
-    samples: Lanes, centers: Array, rng: np.random.Generator, n_swaps: int
+    samples: Lanes,
+    centers: Array,
+    rng: np.random.Generator,
+    n_swaps: int,
+    frozen: Array | None = None,
 ) -> tuple[Array, int]:
-    """Centers after `n_swaps` attempts, and how many of them succeeded."""
+    """Centers after `n_swaps` attempts, and how many of them succeeded.
+
+    Centers that are `frozen` (n_clusters,) stay.
+    """
     near = Neighbours(samples, centers)
     n_done = 0
     cost = samples.inertia(near.nearest)
@@ -107,6 +114,8 @@ def swap(
         i = near.draw(rng.random() * cost)
         distances = samples.distance_table(samples.X[i : i + 1]).ravel()
         costs = near.costs(distances)
+        if frozen is not None:
+            costs[frozen] = np.inf
         j = int(costs.argmin())
         if costs[j] < cost:
             near.swap(j, i, distances)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastkm.bases import DataConversionWarning, join
 from fastkm.engines import ENGINES
 from fastkm.kernels import default_threads, most_threads
 
@@ -31,6 +32,11 @@ Seed = (
 )
 
 INITS = ("k-means++", "k-means||", "random", "farthest")
+ALGORITHMS = ("lloyd", "elkan")
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A parameter of a fit has the wrong type or value, whatever the samples."""
 
 
 def as_samples(
@@ -38,6 +44,7 @@ def as_samples(
     *,
     name: str = "X",
     n_features: int | None = None,
+    expected_by: str = "the model",
     total_weight: float = 0.0,
 ) -> Array:
     """Samples as a finite C-contiguous array (n_samples, n_features).
@@ -60,12 +67,13 @@ def as_samples(
         )
     if array.shape[1] == 0:
         raise ValueError(
-            f"Found array with 0 feature(s): {name} has shape {array.shape}, at least "
-            "1 is required"
+            f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is "
+            "required for clustering"
         )
     if n_features is not None and array.shape[1] != n_features:
         raise ValueError(
-            f"{name} has {array.shape[1]} features, but {n_features} are expected"
+            f"{name} has {array.shape[1]} features, but {expected_by} is expecting "
+            f"{n_features} features as input"
         )
     single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
     array = _converted(array, np.float32 if single else np.float64, name)
@@ -123,7 +131,8 @@ def _converted(array: Array, dtype: Any, name: str) -> Array:
         with np.errstate(over="ignore"):  # what overflows is found to be infinite
             return np.ascontiguousarray(array, dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must hold numbers only: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} must hold numbers only: {error}") from None
 
 
 def _largest(array: Array, name: str) -> float:
@@ -160,7 +169,7 @@ def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
             f"sample_weight[{i}] is {weights[i]}: weights must not be negative"
         )
     if weights.max() == 0:
-        raise ValueError("sample_weight is 0 for every sample: one must be positive")
+        raise ValueError("sample_weight is zero for every sample: one must be positive")
     if n_samples * float(weights.max()) > np.finfo(np.float64).max:
         raise ValueError(
             f"sample_weight reaches {weights.max()}: the sum of the weights overflows"
@@ -173,13 +182,12 @@ def as_centers(
     *,
     n_features: int,
     name: str = "centers",
-    n_clusters: int | None = None,
     dtype: Any = None,
     total_weight: float = 0.0,
 ) -> Array:
     """Finite centers (n_clusters, n_features), of `dtype` where one is given."""
     array = as_samples(centers, name=name, total_weight=total_weight)
-    expected = (len(array) if n_clusters is None else n_clusters, n_features)
+    expected = (len(array), n_features)
     if array.shape != expected:
         raise ValueError(
             f"The shape of {name} {array.shape} does not match {expected}: "
@@ -196,11 +204,19 @@ def as_init(
     init: Any, X: Array, n_clusters: int, total_weight: float, *, name: str = "init"
 ) -> Array:
     """Initial centers for X, of its dtype."""
+    init = as_samples(init, name=name)
+    expected = n_clusters, X.shape[1]
+    if init.shape != expected:
+        many = init.shape[0] != n_clusters
+        raise ValueError(
+            f"The shape of the initial centers {init.shape} ({name}) does not match "
+            f"the number of {'clusters' if many else 'features of the data'}: "
+            f"{expected} is expected"
+        )
     return as_centers(
         init,
         name=name,
         n_features=X.shape[1],
-        n_clusters=n_clusters,
         dtype=X.dtype,
         total_weight=total_weight,
     )
@@ -209,9 +225,11 @@ def as_init(
 def check_integer(value: Any, name: str, *, least: int = 1) -> int:
     """Give an integer that is at least `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"{name}={value!r} must be an integer of at least {least}")
+        raise InvalidParameterError(
+            f"{name}={value!r} must be an integer of at least {least}"
+        )
     if value < least:
-        raise ValueError(f"{name}={value} must be at least {least}")
+        raise InvalidParameterError(f"{name}={value} must be at least {least}")
     return int(value)
 
 
@@ -226,9 +244,9 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> int:
 def check_tol(tol: Any) -> float:
     """Give a finite tolerance of at least 0."""
     if isinstance(tol, bool) or not isinstance(tol, numbers.Real):
-        raise ValueError(f"tol={tol!r} must be a number of at least 0")
+        raise InvalidParameterError(f"tol={tol!r} must be a number of at least 0")
     if not 0 <= float(tol) < math.inf:
-        raise ValueError(f"tol={tol} must be a finite number of at least 0")
+        raise InvalidParameterError(f"tol={tol} must be a finite number of at least 0")
     return float(tol)
 
 
@@ -275,18 +293,44 @@ def as_checkpoint(checkpoint: Any) -> Path | None:
 def check_init(init: Any) -> Any:
     """Give one of INITS, a callable, or something to be read as centers."""
     if isinstance(init, str) and init not in INITS:
-        raise ValueError(
+        raise InvalidParameterError(
             f"init={init!r} must be one of {INITS}, an array (n_clusters, n_features) "
             "or a callable"
         )
     return init
 
 
+def as_frozen(frozen: Any, n_clusters: int, init: Any) -> Array | None:
+    """Which centers are frozen (n_clusters,) bool, or None where none is."""
+    if frozen is None:
+        return None
+    array = _as_array(frozen, "frozen")
+    if array.shape != (n_clusters,) or array.dtype != bool:
+        raise ValueError(
+            f"frozen has shape {array.shape} and dtype {array.dtype}; expected "
+            f"{(n_clusters,)} bool: one for each center"
+        )
+    if isinstance(init, str):
+        raise ValueError(
+            f"frozen needs the centers that are not to move: init={init!r} must be an "
+            "array (n_clusters, n_features) or a callable"
+        )
+    return array if array.any() else None
+
+
+def check_n_nearest(n_nearest: Any, n_clusters: int) -> int:
+    """Give a number of centers from 1 to n_clusters."""
+    n_nearest = check_integer(n_nearest, "n_nearest")
+    if n_nearest > n_clusters:
+        raise ValueError(f"n_nearest={n_nearest} must be at most {n_clusters} centers")
+    return n_nearest
+
+
 def check_n_init(n_init: Any, init: Any) -> int:
     """Give the number of runs; 'auto' is 10 for 'random' and callables, else 1."""
     if isinstance(n_init, str):
         if n_init != "auto":
-            raise ValueError(
+            raise InvalidParameterError(
                 f"n_init={n_init!r} must be 'auto' or an integer of at least 1"
             )
         return (
@@ -295,10 +339,26 @@ def check_n_init(n_init: Any, init: Any) -> int:
     return check_integer(n_init, "n_init")
 
 
+def check_algorithm(algorithm: Any, n_clusters: int) -> None:
+    """Refuse what is not in ALGORITHMS; warn as scikit-learn does."""
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise InvalidParameterError(
+            f"algorithm={algorithm!r} must be one of {ALGORITHMS}"
+        )
+    if algorithm == "elkan" and n_clusters == 1:
+        warn(
+            "algorithm='elkan' doesn't make sense for a single cluster: there is "
+            "nothing to skip",
+            RuntimeWarning,
+        )
+
+
 def check_engine(engine: Any) -> str:
     """Give 'auto' or the name of an engine."""
     if not isinstance(engine, str) or engine not in ("auto", *ENGINES):
-        raise ValueError(f"engine={engine!r} must be one of {('auto', *ENGINES)}")
+        raise InvalidParameterError(
+            f"engine={engine!r} must be one of {('auto', *ENGINES)}"
+        )
     return engine
 
 
@@ -318,7 +378,7 @@ def check_random_state(random_state: Any) -> np.random.Generator:
             raise TypeError
         return np.random.default_rng(random_state)
     except (TypeError, ValueError):
-        raise ValueError(
+        raise InvalidParameterError(
             f"random_state={random_state!r} must be None, a non-negative integer, or a "
             "numpy Generator, RandomState, BitGenerator or SeedSequence"
         ) from None
@@ -338,9 +398,18 @@ def as_labels(labels: ArrayLike, n_samples: int) -> Array:
 def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
     """Sorted classes, and their number for each of `y` (n_samples,).
 
-    Classes are numbers or strings, not both, without missing values.
+    Classes are whole numbers or strings, not both, without missing values.
     """
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None")
     array = _as_array(y, "y")
+    if array.shape == (n_samples, 1):
+        warn(
+            "A column-vector y was passed when a 1d array was expected: it is read as "
+            "y.ravel()",
+            DataConversionWarning,
+        )
+        array = array.ravel()
     if array.shape != (n_samples,):
         raise ValueError(
             f"y has shape {array.shape}, expected {(n_samples,)}: one class for each "
@@ -350,6 +419,12 @@ def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
         raise ValueError(f"y has dtype {array.dtype}; classes are numbers or strings")
     if array.dtype.kind == "f":
         _largest(array, "y")
+        whole = array == np.round(array)
+        if not whole.all():
+            raise ValueError(
+                f"Unknown label type: y is continuous, as y[{np.argmin(whole)}] is "
+                f"{array[np.argmin(whole)]}; classes are whole numbers or strings"
+            )
     if array.dtype.kind == "O":
         missing = [
             i for i, value in enumerate(array) if value is None or value != value
@@ -369,8 +444,10 @@ def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside fastkm that called in."""
+    """Warn at the line that called in, outside fastkm and scikit-learn's wrappers."""
+    join()  # where scikit-learn has such a category, it is to be one of those
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("fastkm."):
+    inside = ("fastkm.", "sklearn.")
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(inside):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

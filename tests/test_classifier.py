@@ -51,7 +51,7 @@ def test_ties_go_to_the_class_that_sorts_first():
         np.array(["x", "x", "x", "yy", "yy", "yy"], dtype=object),
         np.array([True, True, True, False, False, False]),
         np.array([-3, -3, -3, 2**40, 2**40, 2**40]),
-        np.array([0.5, 0.5, 0.5, -1.5, -1.5, -1.5]),
+        np.array([5.0, 5.0, 5.0, -1.0, -1.0, -1.0]),
     ],
     ids=["list", "str array", "object array", "bool", "int", "float"],
 )

@@ -172,7 +172,7 @@ ERRORS = {
     "predict X.npy good": "X.npy: not a fastkm model",
     "predict other.npz X.npy": "other.npz: not a fastkm model",
     "predict newer.npz X.npy": "newer.npz: a fastkm model of version 9",
-    "predict good wide.npy": "wide.npy: X has 5 features, but 3 are expected",
+    "predict good wide.npy": "wide.npy: X has 5 features, but the model is expecting 3",
     "predict good nan.npy": r"nan.npy: X\[41, 0\] is nan",
     "predict good X.npy -o none/a": "none/a: No such file or directory",
     "predict good X.npy -o good": "good would be overwritten by another file",

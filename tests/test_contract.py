@@ -128,12 +128,18 @@ def check_step(make, case: Case, n_threads: int = 2) -> None:
         )
 
 
-def check_run(make, case: Case, n_threads: int = 2, tol: float = 0.0) -> None:
+def check_run(
+    make, case: Case, n_threads: int = 2, tol: float = 0.0, frozen=None
+) -> None:
     """A whole run."""
     engine = make(case.X, case.weights, n_threads)
-    slow = reference.kmeans(case.X, case.centers, case.weights, max_iter=30, tol=tol)
+    slow = reference.kmeans(
+        case.X, case.centers, case.weights, max_iter=30, tol=tol, frozen=frozen
+    )
     threshold = tol * lloyd.mean_variance(engine) if tol else 0.0
-    fast = lloyd.lloyd(engine, case.centers, max_iter=30, threshold=threshold)
+    fast = lloyd.lloyd(
+        engine, case.centers, max_iter=30, threshold=threshold, frozen=frozen
+    )
     same(fast.centers, slow.centers)
     same(fast.labels, slow.labels)
     same(fast.inertia, slow.inertia)
@@ -182,6 +188,17 @@ def test_run_on_special_cases(engine, special, dtype, tol):
     check_run(MAKERS[engine], SPECIAL[special](dtype), tol=tol)
 
 
+@every_engine
+@every_dtype
+@every_special
+def test_run_with_frozen_centers(engine, special, dtype):
+    case = SPECIAL[special](dtype)
+    for first in (0, 1):
+        frozen = np.zeros(len(case.centers), bool)
+        frozen[first::2] = True
+        check_run(MAKERS[engine], case, frozen=frozen)
+
+
 @some_threads
 @every_dtype
 @every_special
@@ -195,6 +212,22 @@ def test_threads_do_not_matter(engine, special, dtype, n_threads, monkeypatch):
     case = SPECIAL[special](dtype)
     check_step(MAKERS[engine], case, n_threads)
     check_run(MAKERS[engine], case, n_threads)
+
+
+@some_threads
+@every_dtype
+@every_special
+def test_nearest_centers(special, dtype, n_threads, monkeypatch):
+    monkeypatch.setattr(
+        engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
+    )
+    X, centers, _ = SPECIAL[special](dtype)
+    samples = engines.Lanes(X, None, n_threads)
+    for n_nearest in {1, (len(centers) + 1) // 2, len(centers)}:
+        slow_labels, slow_distances = reference.nearest_centers(X, centers, n_nearest)
+        fast_labels, fast_distances = samples.nearest(centers, n_nearest)
+        same(fast_labels, slow_labels)
+        same(fast_distances, slow_distances)
 
 
 @pytest.mark.parametrize("engine", engines.ENGINES)

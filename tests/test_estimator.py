@@ -53,6 +53,8 @@ def test_parameters_have_sklearns_names_order_and_defaults():
         "tol",
         "verbose",
         "random_state",
+        "copy_x",
+        "algorithm",
     ]
     for name in shared:
         assert ours[name].default == theirs[name].default

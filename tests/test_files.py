@@ -166,7 +166,9 @@ def test_bad_choices(path):
     path.write_bytes(npz(A=X))
     with pytest.raises(ValueError, match="holds A, but not 'B'"):
         files.read_samples(path, key="B")
-    with pytest.raises(ValueError, match="has 2 features, but 3 are expected"):
+    with pytest.raises(
+        ValueError, match="has 2 features, but the model is expecting 3"
+    ):
         files.read_samples(path, n_features=3)
     with pytest.raises(ValueError, match=r"X\[1, 1\] is inf"):
         path.write_bytes(npy(np.array([[0, 0], [0, 1e300]])))
@@ -192,7 +194,9 @@ def test_model_round_trip(path, dtype):
 
 GOOD_MODEL = {
     "format": np.array("fastkm-model"),
-    "version": np.array(1),
+    "version": np.array(2),
+    "estimator": np.array("KMeans"),
+    "parameters": np.array("{}"),
     "centers": X,
     "inertia": np.array(2.5),
     "n_iter": np.array(7),
@@ -201,7 +205,7 @@ BAD_MODELS = {
     "other npz": ({"format": None}, "not a fastkm model"),
     "other format": ({"format": np.array("x")}, "not a fastkm model"),
     "format of numbers": ({"format": np.zeros(3)}, "not a fastkm model"),
-    "newer version": ({"version": np.array(2)}, "version 2; only 1 is known"),
+    "newer version": ({"version": np.array(3)}, "version 3; only 2 is known"),
     "version as text": ({"version": np.array("1")}, "version has shape () and dtype"),
     "no version": ({"version": None}, "version is missing"),
     "no centers": ({"centers": None}, "centers is missing"),
@@ -210,7 +214,11 @@ BAD_MODELS = {
     "integer centers": ({"centers": np.ones((2, 2), int)}, "centers have dtype int64"),
     "centers as text": ({"centers": np.array([["a"]])}, "centers have dtype <U1"),
     "nan": ({"centers": np.array([[np.nan]])}, "centers[0, 0] is nan"),
-    "no inertia": ({"inertia": None}, "inertia is missing"),
+    "no class": ({"estimator": None}, "estimator is missing"),
+    "other class": ({"estimator": np.array("GMM")}, "of class GMM, not KMeans"),
+    "no parameters": ({"parameters": None}, "parameters is missing"),
+    "parameters no JSON": ({"parameters": np.array("{")}, "parameters are no JSON"),
+    "parameters in a list": ({"parameters": np.array("[1]")}, "parameters are [1]"),
     "inertias": ({"inertia": np.ones(2)}, "inertia has shape (2,)"),
     "inertia nan": ({"inertia": np.array(np.nan)}, "inertia=nan"),
     "inertia below zero": ({"inertia": np.array(-1.0)}, "inertia=-1.0"),

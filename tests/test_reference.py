@@ -225,7 +225,40 @@ def test_refill_counts_a_cluster_of_weightless_samples_as_empty():
     assert labels.tolist() == [0, 1, 1]
 
 
+def test_refill_leaves_frozen_clusters_empty():
+    labels = reference.refill(
+        column(0, 2, 50),
+        np.array([0, 0, 0]),
+        np.array([0.0, 4.0, 2500.0]),
+        3,
+        frozen=np.array([False, True, False]),
+    )
+    assert labels.tolist() == [0, 0, 2]
+
+
+# --- the nearest centers
+
+
+def test_nearest_centers_by_hand():
+    labels, distances = reference.nearest_centers(
+        column(2, 9), column(0, 4, 5, 10, 4), 3
+    )
+    assert labels.tolist() == [[0, 1, 4], [3, 2, 1]]
+    assert distances.tolist() == [[4, 4, 4], [1, 16, 25]]
+    assert labels.dtype == np.int32
+
+
 # --- whole runs
+
+
+def test_a_frozen_center_stays_and_keeps_its_samples():
+    """From 0 and 1, 0 frozen: 1 takes {1 5 6}, then {5 6}; 1 goes back to 0."""
+    frozen = np.array([True, False])
+    result = reference.kmeans(TOY, column(0, 1), frozen=frozen, tol=0)
+    assert result.centers.tolist() == [[0.0], [5.5]]
+    assert result.labels.tolist() == [0, 0, 1, 1]
+    assert result.inertia == 1.5
+
 
 # Iteration by iteration, from 0 and 1:
 #   {0} {1 5 6}  ->  0, 4        moved 9

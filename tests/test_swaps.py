@@ -56,6 +56,18 @@ def test_any_problem(seed, scale, on_lattice):
     check(X, X[: rng.integers(1, len(X) + 1)], weights)
 
 
+def test_frozen_centers_stay(rng):
+    X = rng.normal(size=(200, 2))
+    frozen = np.arange(6) % 2 == 0
+    options = {"n_swaps": 20, "frozen": frozen}
+    slow = reference.swap(X, X[:6], np.random.default_rng(0), **options)
+    samples = Lanes(X, None, 2)
+    fast, n_done = swaps.swap(samples, X[:6], np.random.default_rng(0), **options)
+    same(fast, slow)
+    assert n_done > 0
+    same(fast[frozen], X[:6][frozen])
+
+
 def test_what_is_kept_stays_right(rng):
     """After many swaps, against the distances to all centers."""
     X = rng.integers(0, 6, size=(300, 2)).astype(float)

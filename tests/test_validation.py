@@ -73,7 +73,11 @@ WRONG = {
     "X durations": (fit(np.zeros((2, 2), "m8[s]")), ["X", "timedelta64"]),
     "X records": (fit(np.zeros((2, 2), "f8,f8")), ["X", "f8"]),
     "X complex": (fit(X * 1j), ["X", "complex128", "Complex data not supported"]),
-    "X object complex": (fit(with_value(1j, dtype=object)), ["X", "complex"]),
+    "X object complex": (
+        fit(with_value(1j, dtype=object)),
+        ["X", "complex"],
+        TypeError,
+    ),
     "X sparse": (fit(scipy.sparse.csr_array(X)), ["X", "sparse", "dense"], TypeError),
     "X sparse-like": (fit(SparseLike()), ["X", "sparse", "SparseLike"], TypeError),
     "X 1e300": (fit(with_value(1e300)), ["X", "1e+300", "overflow"]),
@@ -107,8 +111,11 @@ WRONG = {
         ["sample_weight[2]", "-0.5", "negative"],
     ),
     "weight number negative": (fit(sample_weight=-2), ["sample_weight", "-2"]),
-    "weight zero": (fit(sample_weight=np.zeros(4)), ["sample_weight", "0", "positive"]),
-    "weight number zero": (fit(sample_weight=0), ["sample_weight", "0", "positive"]),
+    "weight zero": (
+        fit(sample_weight=np.zeros(4)),
+        ["sample_weight", "zero", "positive"],
+    ),
+    "weight number zero": (fit(sample_weight=0), ["sample_weight", "zero", "positive"]),
     "weight NaN": (fit(sample_weight=[1, NAN, 1, 1]), ["sample_weight[1]", "NaN"]),
     "weight inf": (fit(sample_weight=[1, 1, 1, INF]), ["sample_weight[3]", "inf"]),
     "weight None inside": (
@@ -121,7 +128,7 @@ WRONG = {
     "weight complex": (fit(sample_weight=np.ones(4) * 1j), ["sample_weight"]),
     "weight complex number": (fit(sample_weight=1j), ["sample_weight", "1j"]),
     "weight ragged": (fit(sample_weight=[1, [1, 2], 1, 1]), ["sample_weight"]),
-    "weight dict": (fit(sample_weight={0: 1.0}), ["sample_weight"]),
+    "weight dict": (fit(sample_weight={0: 1.0}), ["sample_weight"], TypeError),
     "weight sum overflows": (
         fit(sample_weight=np.full(4, 1e308)),
         ["sample_weight", "1e+308", "overflow"],
@@ -196,19 +203,19 @@ WRONG = {
     # predict, transform, score
     "predict features": (
         lambda model: model.predict(np.ones((3, 5))),
-        ["X", "5 features", "2 are expected"],
+        ["X", "5 features", "KMeans is expecting 2"],
     ),
     "predict 1-D": (lambda model: model.predict([1.0, 2.0]), ["X", "(2,)", "2-D"]),
     "predict NaN": (lambda model: model.predict(with_value(NAN)), ["X[2, 1]", "NaN"]),
     "predict nothing": (lambda model: model.predict(X[:0]), ["X", "(0, 2)"]),
     "transform features": (
         lambda model: model.transform(X[:, :1]),
-        ["X", "1 features", "2 are expected"],
+        ["X", "1 features", "KMeans is expecting 2"],
     ),
     "transform inf": (lambda model: model.transform(with_value(INF)), ["X[2, 1]"]),
     "score features": (
         lambda model: model.score(np.ones((3, 5))),
-        ["X", "5 features", "2 are expected"],
+        ["X", "5 features", "KMeans is expecting 2"],
     ),
     "score weight": (
         lambda model: model.score(X, sample_weight=[1.0]),
@@ -292,9 +299,13 @@ WRONG = {
     ),
     # ClusterClassifier
     "classes short": (classify(y=[0, 1]), ["y", "(2,)", "(4,)"]),
-    "classes 2-D": (classify(y=[[0], [1], [0], [1]]), ["y", "(4, 1)", "(4,)"]),
+    "classes 2-D": (
+        classify(y=[[0, 0], [1, 1], [0, 0], [1, 1]]),
+        ["y", "(4, 2)", "(4,)"],
+    ),
+    "classes continuous": (classify(y=[0, 0.5, 1, 1]), ["y[1]", "0.5", "continuous"]),
     "classes NaN": (classify(y=[0, 1, NAN, 1]), ["y[2]", "NaN"]),
-    "classes None": (classify(y=None), ["y", "()", "(4,)"]),
+    "classes None": (classify(y=None), ["y", "None"]),
     "classes None inside": (classify(y=["a", None, "b", "a"]), ["y", "None"]),
     "classes mixed": (classify(y=np.array(["a", 1, "b", 2], object)), ["y", "object"]),
     "classes object NaN": (

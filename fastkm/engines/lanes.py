@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory
-from fastkm.kernels import lanes, tiles
+from fastkm.kernels import lanes, nearest, tiles
 from fastkm.kernels.vectors import GROUP, LANES
 
 NONE = np.empty(0, np.int64)  # no queue: a kernel takes all samples
@@ -60,3 +60,12 @@ class Lanes(InMemory):
             table,
         )
         return table
+
+    def nearest(self, centers: Array, n_nearest: int) -> tuple[Array, Array]:
+        """Labels and distances (n_samples, n_nearest) of the nearest centers."""
+        labels = np.empty((self.n_samples, n_nearest), np.int32)
+        distances = np.full((self.n_samples, n_nearest), np.inf)
+        n_chunks = self.n_chunks(0.5 * self.X.size * len(centers))
+        centers = centers.astype(np.float64)
+        nearest.nearest(n_chunks, self.X, centers, labels, distances)
+        return labels, distances
