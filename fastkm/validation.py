@@ -294,6 +294,18 @@ def as_labels(labels: ArrayLike, n_samples: int) -> Array:
     return array
 
 
+def as_partition(labels: ArrayLike, n_samples: int) -> Array:
+    """Labels numbered 0, 1, ... in their order, of 2 to n_samples - 1 clusters."""
+    names, numbers = np.unique(as_labels(labels, n_samples), return_inverse=True)
+    if not 2 <= len(names) < n_samples:
+        raise ValueError(
+            f"Number of labels is {len(names)}. Valid values are 2 to n_samples - 1 "
+            f"(inclusive), here {n_samples - 1}: labels must name at least two "
+            "clusters, one of them of more than one sample"
+        )
+    return numbers
+
+
 def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
     """Sorted classes, and their number for each of `y` (n_samples,).
 

@@ -24,7 +24,7 @@ ROOMS = {
     "validation": {"engines", "kernels"},
     "seeding": {"validation", "engines", "kernels"},
     "api": {"engines", "lloyd", "seeding", "validation"},
-    "metrics": {"api", "engines", "validation"},
+    "metrics": {"api", "engines", "kernels", "lloyd", "metrics", "validation"},
     "estimator": {"api", "metrics", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
