@@ -10,6 +10,7 @@ from fastkm.api import (
 )
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
+from fastkm.path import KMeansPath, kmeans_path
 
 __version__ = "0.1.0"
 
@@ -17,9 +18,11 @@ __all__ = [
     "ClusterClassifier",
     "ConvergenceWarning",
     "KMeans",
+    "KMeansPath",
     "KMeansResult",
     "Report",
     "assign",
     "kmeans",
+    "kmeans_path",
     "kmeans_plusplus",
 ]

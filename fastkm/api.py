@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -164,9 +165,25 @@ def kmeans(
 
     choice = engines.choose(X, weights, n_clusters, n_threads, name, n_init * max_iter)
     threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
+    inits = (
+        seeding.initial_centers(samples, n_clusters, init, rng) for _ in range(n_init)
+    )
+    return best_of(
+        choice, inits, max_iter=max_iter, threshold=threshold, n_threads=n_threads
+    )
+
+
+def best_of(
+    choice: engines.Choice,
+    inits: Iterable[Array],
+    *,
+    max_iter: int,
+    threshold: float,
+    n_threads: int,
+) -> KMeansResult:
+    """Run from each of the initial centers; the run of least inertia is the result."""
     best, best_run, inertias = None, 0, []
-    for number in range(n_init):
-        centers = seeding.initial_centers(samples, n_clusters, init, rng)
+    for number, centers in enumerate(inits):
         run = lloyd.lloyd(
             choice.engine, centers, max_iter=max_iter, threshold=threshold
         )
@@ -175,6 +192,7 @@ def kmeans(
             best, best_run = run, number
     assert best is not None
     if best.n_empty:
+        n_clusters = len(best.centers)
         validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
             f"than n_clusters ({n_clusters}). Possibly due to duplicate points in X.",

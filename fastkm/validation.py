@@ -222,6 +222,19 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> int:
     return int(n_clusters)
 
 
+def as_cluster_numbers(n_clusters: Any, n_samples: int) -> Array:
+    """Numbers of clusters, each from 1 to n_samples: ascending, each once."""
+    try:
+        numbers = {check_n_clusters(number, n_samples) for number in n_clusters}
+    except TypeError:
+        raise ValueError(
+            f"n_clusters={n_clusters!r} must be several integers, such as range(2, 11)"
+        ) from None
+    if not numbers:
+        raise ValueError(f"n_clusters={n_clusters!r} must hold one integer or more")
+    return np.array(sorted(numbers))
+
+
 def check_tol(tol: Any) -> float:
     """Give a finite tolerance of at least 0."""
     if isinstance(tol, bool) or not isinstance(tol, numbers.Real):
@@ -238,6 +251,13 @@ def check_init(init: Any) -> Any:
             f"init={init!r} must be one of {INITS}, an array (n_clusters, n_features) "
             "or a callable"
         )
+    return init
+
+
+def check_named_init(init: Any) -> str:
+    """Give one of INITS."""
+    if not isinstance(init, str) or init not in INITS:
+        raise ValueError(f"init={init!r} must be one of {INITS}")
     return init
 
 

@@ -25,6 +25,7 @@ ROOMS = {
     "seeding": {"validation", "engines", "kernels"},
     "api": {"engines", "lloyd", "seeding", "validation"},
     "metrics": {"api", "engines", "kernels", "lloyd", "metrics", "validation"},
+    "path": {"api", "engines", "lloyd", "metrics", "seeding", "validation"},
     "estimator": {"api", "metrics", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
