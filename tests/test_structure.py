@@ -17,7 +17,7 @@ ROOMS = {
     "reference": set(),
     "exactsum": set(),
     "datasets": {"validation"},
-    "plotting": set(),
+    "plotting": {"plotting"},
     "kernels": {"kernels"},
     "engines": {"engines", "kernels", "exactsum"},
     "lloyd": {"engines"},  # for type checking only, see below

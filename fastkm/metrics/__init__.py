@@ -5,6 +5,7 @@ from fastkm.metrics.distances import cluster_loss, inertia, squared_distances
 from fastkm.metrics.silhouettes import (
     silhouette_samples,
     silhouette_score,
+    simplified_silhouette_samples,
     simplified_silhouette_score,
 )
 
@@ -15,6 +16,7 @@ __all__ = [
     "inertia",
     "silhouette_samples",
     "silhouette_score",
+    "simplified_silhouette_samples",
     "simplified_silhouette_score",
     "squared_distances",
 ]

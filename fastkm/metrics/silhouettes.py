@@ -114,12 +114,12 @@ def draw_samples(n_samples: int, size: int, rng: np.random.Generator) -> Array:
     return np.sort(rng.choice(n_samples, size, replace=False, shuffle=False))
 
 
-def simplified_silhouette_score(
+def simplified_silhouette_samples(
     X: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None
-) -> float:
-    """Mean silhouette with clusters represented by their means; high is good.
+) -> Array:
+    """Silhouette of each sample with the clusters represented by their means.
 
-    As `silhouette_score`, with a the distance of a sample to the mean of its cluster
+    As `silhouette_samples`, with a the distance of a sample to the mean of its cluster
     and b that to the nearest other mean. Costs O(n k d) instead of O(n^2 d).
 
     Parameters
@@ -128,6 +128,10 @@ def simplified_silhouette_score(
     labels : array-like (n_samples,) of integers
         Any integers; equal labels make a cluster. From 2 to n_samples - 1 clusters.
     n_threads : int, optional
+
+    Returns
+    -------
+    (n_samples,) float64
 
     Raises
     ------
@@ -141,10 +145,35 @@ def simplified_silhouette_score(
 
     Examples
     --------
+    >>> simplified_silhouette_samples([[0.0], [2.0], [9.0], [11.0]], [0, 0, 1, 1])
+    array([0.9  , 0.875, 0.875, 0.9  ])
+    """
+    return simplified_silhouette(as_partition(X, labels, n_threads))
+
+
+def simplified_silhouette_score(
+    X: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None
+) -> float:
+    """Mean of `simplified_silhouette_samples`; high is good.
+
+    Parameters
+    ----------
+    X : array-like (n_samples, n_features), finite
+    labels : array-like (n_samples,) of integers
+        Any integers; equal labels make a cluster. From 2 to n_samples - 1 clusters.
+    n_threads : int, optional
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as above; the message names it.
+
+    Examples
+    --------
     >>> simplified_silhouette_score([[0.0], [2.0], [9.0], [11.0]], [0, 0, 1, 1])
     0.8875
     """
-    return float(simplified_silhouette(as_partition(X, labels, n_threads)).mean())
+    return float(simplified_silhouette_samples(X, labels, n_threads=n_threads).mean())
 
 
 def silhouette(partition: Partition) -> Array:
@@ -160,7 +189,7 @@ def silhouette(partition: Partition) -> Array:
 
 
 def simplified_silhouette(partition: Partition) -> Array:
-    """Simplified silhouette of each sample: every cluster is its mean alone."""
+    """`simplified_silhouette_samples` of a checked partition."""
     starts = np.arange(len(partition.sizes) + 1)
     return _silhouettes(*_distances(partition, partition.means, starts))
 
