@@ -10,6 +10,7 @@ from fastkm.api import (
 )
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
+from fastkm.minibatch import MiniBatchKMeans
 from fastkm.path import KMeansPath, kmeans_path
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ __all__ = [
     "KMeans",
     "KMeansPath",
     "KMeansResult",
+    "MiniBatchKMeans",
     "Report",
     "assign",
     "kmeans",

@@ -261,17 +261,25 @@ def check_named_init(init: Any) -> str:
     return init
 
 
-def check_n_init(n_init: Any, init: Any) -> int:
-    """Give the number of runs; 'auto' is 10 for 'random' and callables, else 1."""
+def check_n_init(n_init: Any, init: Any, *, many: int = 10) -> int:
+    """Give the number of runs; 'auto' is `many` for 'random' and callables, else 1."""
     if isinstance(n_init, str):
         if n_init != "auto":
             raise ValueError(
                 f"n_init={n_init!r} must be 'auto' or an integer of at least 1"
             )
-        return (
-            10 if callable(init) or (isinstance(init, str) and init == "random") else 1
-        )
+        is_random = isinstance(init, str) and init == "random"
+        return many if callable(init) or is_random else 1
     return check_integer(n_init, "n_init")
+
+
+def check_share(value: Any, name: str) -> float:
+    """Give a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name}={value!r} must be a number from 0 to 1")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}={value} must be from 0 to 1")
+    return float(value)
 
 
 def check_engine(engine: Any) -> str:

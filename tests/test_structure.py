@@ -27,6 +27,9 @@ ROOMS = {
     "metrics": {"api", "engines", "kernels", "lloyd", "metrics", "validation"},
     "path": {"api", "engines", "lloyd", "metrics", "seeding", "validation"},
     "estimator": {"api", "metrics", "validation"},
+    "batches": {"engines", "lloyd", "seeding"},
+    "minibatch": {"api", "batches", "engines", "estimator", "lloyd", "seeding"}
+    | {"validation"},
     "classifier": {"api", "estimator", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}
