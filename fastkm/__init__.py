@@ -8,6 +8,7 @@ from fastkm.api import (
     kmeans,
     kmeans_plusplus,
 )
+from fastkm.bisecting import BisectingKMeans
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
 from fastkm.minibatch import MiniBatchKMeans
@@ -16,6 +17,7 @@ from fastkm.path import KMeansPath, kmeans_path
 __version__ = "0.1.0"
 
 __all__ = [
+    "BisectingKMeans",
     "ClusterClassifier",
     "ConvergenceWarning",
     "KMeans",

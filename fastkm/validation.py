@@ -30,6 +30,7 @@ Seed = (
 )
 
 INITS = ("k-means++", "random", "farthest")
+STRATEGIES = ("biggest_inertia", "largest_cluster")
 
 
 def as_samples(
@@ -254,11 +255,23 @@ def check_init(init: Any) -> Any:
     return init
 
 
-def check_named_init(init: Any) -> str:
-    """Give one of INITS."""
+def check_named_init(init: Any, *, or_else: str = "") -> str:
+    """Give one of INITS; `or_else` tells what else the caller takes."""
     if not isinstance(init, str) or init not in INITS:
-        raise ValueError(f"init={init!r} must be one of {INITS}")
+        raise ValueError(f"init={init!r} must be one of {INITS}{or_else}")
     return init
+
+
+def check_splitting_init(init: Any) -> Any:
+    """Give one of INITS or a callable: something that works in every cluster."""
+    return init if callable(init) else check_named_init(init, or_else=" or a callable")
+
+
+def check_bisecting_strategy(strategy: Any) -> str:
+    """Give one of STRATEGIES."""
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise ValueError(f"bisecting_strategy={strategy!r} must be one of {STRATEGIES}")
+    return strategy
 
 
 def check_n_init(n_init: Any, init: Any, *, many: int = 10) -> int:

@@ -30,6 +30,7 @@ ROOMS = {
     "batches": {"engines", "lloyd", "seeding"},
     "minibatch": {"api", "batches", "engines", "estimator", "lloyd", "seeding"}
     | {"validation"},
+    "bisecting": {"api", "engines", "estimator", "lloyd", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}
