@@ -13,6 +13,7 @@ from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
 from fastkm.minibatch import MiniBatchKMeans
 from fastkm.path import KMeansPath, kmeans_path
+from fastkm.spherical import SphericalKMeans
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "KMeansResult",
     "MiniBatchKMeans",
     "Report",
+    "SphericalKMeans",
     "assign",
     "kmeans",
     "kmeans_path",

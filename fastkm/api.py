@@ -144,6 +144,35 @@ def kmeans(
     ([[0.0, 1.0], [9.0, 1.0]], 4.0)
     """
     X, weights = as_weighted(X, sample_weight)
+    return cluster(
+        X,
+        weights,
+        n_clusters,
+        init=init,
+        n_init=n_init,
+        max_iter=max_iter,
+        tol=tol,
+        random_state=random_state,
+        n_threads=n_threads,
+        engine=engine,
+    )
+
+
+def cluster(
+    X: Array,
+    weights: Array | None,
+    n_clusters: int,
+    *,
+    init: Any,
+    n_init: int | str,
+    max_iter: int,
+    tol: float,
+    random_state: validation.Seed,
+    n_threads: int | None,
+    engine: str,
+    place: lloyd.Place = lloyd.mean,
+) -> KMeansResult:
+    """`kmeans` of checked samples, with centers where `place` puts them."""
     n_clusters = validation.check_n_clusters(n_clusters, len(X))
     init = validation.check_init(init)
     n_init = validation.check_n_init(n_init, init)
@@ -169,7 +198,12 @@ def kmeans(
         seeding.initial_centers(samples, n_clusters, init, rng) for _ in range(n_init)
     )
     return best_of(
-        choice, inits, max_iter=max_iter, threshold=threshold, n_threads=n_threads
+        choice,
+        inits,
+        max_iter=max_iter,
+        threshold=threshold,
+        n_threads=n_threads,
+        place=place,
     )
 
 
@@ -180,12 +214,17 @@ def best_of(
     max_iter: int,
     threshold: float,
     n_threads: int,
+    place: lloyd.Place = lloyd.mean,
 ) -> KMeansResult:
     """Run from each of the initial centers; the run of least inertia is the result."""
     best, best_run, inertias = None, 0, []
     for number, centers in enumerate(inits):
         run = lloyd.lloyd(
-            choice.engine, centers, max_iter=max_iter, threshold=threshold
+            choice.engine,
+            centers,
+            max_iter=max_iter,
+            threshold=threshold,
+            place=place,
         )
         inertias.append(run.inertia)
         if best is None or run.inertia < best.inertia:

@@ -8,6 +8,7 @@ a disk and workers of a cluster can answer alike.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from fastkm.engines.base import Engine, Step
 
 Array = NDArray[Any]
+# Centers of clusters of positive weight, from their exact sums and weights (last
+# column), and from where they were.
+Place = Callable[[Array, Array], Array]
+
+
+def mean(totals: Array, centers: Array) -> Array:
+    """Give the centers sum / weight: the least squared distance to the samples."""
+    return totals[:, :-1] / totals[:, -1:]
 
 
 @dataclass
@@ -30,6 +39,7 @@ class Run:
     n_refilled : int, empty clusters that took a sample
     n_empty : int, clusters of the result without a sample
     follows : bool, the centers are those of the last step's sums
+    place : where the center of a cluster is
     """
 
     centers: Array
@@ -42,15 +52,23 @@ class Run:
     n_refilled: int = 0
     n_empty: int = 0
     follows: bool = False
+    place: Place = mean
 
 
-def lloyd(engine: Engine, centers: Array, *, max_iter: int, threshold: float) -> Run:
+def lloyd(
+    engine: Engine,
+    centers: Array,
+    *,
+    max_iter: int,
+    threshold: float,
+    place: Place = mean,
+) -> Run:
     """Iterate from the given centers.
 
     `threshold` bounds the summed squared movement at which to stop: `tol` times
     `mean_variance`.
     """
-    run = Run(centers)
+    run = Run(centers, place=place)
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
         moved = _next_centers(engine, run)
@@ -75,14 +93,14 @@ def _next_centers(engine: Engine, run: Run) -> Array:
     run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
     if run.follows:
         moved = run.centers.copy()
-        moved[changed] = totals[:, :-1] / totals[:, -1:]
+        moved[changed] = run.place(totals, moved[changed])
         return moved
     labels, distances = engine.assign(run.centers)
     refilled = refill(engine, labels, distances, n_clusters)
     run.n_refilled += len(refilled)
     if refilled:
         step = engine.sums(labels, n_clusters)
-    return move(run.centers, exact_totals(engine, step, labels))
+    return move(run.centers, exact_totals(engine, step, labels), run.place)
 
 
 def _finish(engine: Engine, run: Run) -> None:
@@ -100,7 +118,7 @@ def _finish(engine: Engine, run: Run) -> None:
             break
         run.n_refilled += len(refilled)
         step = engine.sums(labels, n_clusters)
-        run.centers = move(run.centers, exact_totals(engine, step, labels))
+        run.centers = move(run.centers, exact_totals(engine, step, labels), run.place)
         run.labels, distances = engine.assign(run.centers)
     run.inertia = engine.inertia(distances)
     sizes = np.bincount(run.labels, minlength=n_clusters)
@@ -116,11 +134,11 @@ def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
     return totals + 0.0  # a sum of -0.0 is 0.0
 
 
-def move(centers: Array, totals: Array) -> Array:
-    """Give the centers sum / weight; an empty cluster's center stays."""
+def move(centers: Array, totals: Array, place: Place = mean) -> Array:
+    """Give the new centers; an empty cluster's center stays."""
     filled = totals[:, -1] > 0
     moved = centers.copy()
-    moved[filled] = totals[filled, :-1] / totals[filled, -1:]
+    moved[filled] = place(totals[filled], moved[filled])
     return moved
 
 

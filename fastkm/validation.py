@@ -206,6 +206,16 @@ def as_init(
     )
 
 
+def check_directions(X: Array, name: str) -> None:
+    """Refuse rows of zeros."""
+    zero = ~X.any(axis=1)
+    if zero.any():
+        raise ValueError(
+            f"{name}[{int(zero.argmax())}] is zero in all features and so has no "
+            f"direction; {int(zero.sum())} of {len(X)} rows are to be left out"
+        )
+
+
 def check_integer(value: Any, name: str, *, least: int = 1) -> int:
     """Give an integer that is at least `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):

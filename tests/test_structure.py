@@ -31,6 +31,7 @@ ROOMS = {
     "minibatch": {"api", "batches", "engines", "estimator", "lloyd", "seeding"}
     | {"validation"},
     "bisecting": {"api", "engines", "estimator", "lloyd", "validation"},
+    "spherical": {"api", "estimator", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}
