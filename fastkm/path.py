@@ -86,7 +86,8 @@ def kmeans_path(
 
         fits[row] == kmeans(X, k, init=X[indices[:k]], ...)
 
-    bit for bit, and with n_init > 1 the best of these over as many seedings.
+    bit for bit, and with n_init > 1 the best of these over as many seedings. Held until
+    the end: the engines in use, and 4 bytes per sample for the labels of each row.
 
     Parameters
     ----------

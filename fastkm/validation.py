@@ -345,7 +345,7 @@ def as_labels(labels: ArrayLike, n_samples: int) -> Array:
     return array
 
 
-def as_partition(labels: ArrayLike, n_samples: int) -> Array:
+def as_numbered_labels(labels: ArrayLike, n_samples: int) -> Array:
     """Labels numbered 0, 1, ... in their order, of 2 to n_samples - 1 clusters."""
     names, numbers = np.unique(as_labels(labels, n_samples), return_inverse=True)
     if not 2 <= len(names) < n_samples:

@@ -180,9 +180,10 @@ def test_many_features_are_projected_and_the_axes_say_so(rng):
 
 
 def test_two_features_are_no_projection(rng):
-    X = rng.normal(size=(50, 2))
-    ax = plotting.plot_clusters(X, np.zeros(50, int))
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("", "")
+    ax = plt.figure().subplots()
+    ax.set(xlabel="length", ylabel="width")
+    plotting.plot_clusters(rng.normal(size=(50, 2)), np.zeros(50, int), ax=ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("length", "width")
 
 
 def test_the_plane_is_that_of_some_samples_and_is_never_mirrored(rng):

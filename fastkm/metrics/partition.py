@@ -41,6 +41,6 @@ class Partition:
 def as_partition(X: ArrayLike, labels: ArrayLike, n_threads: int | None) -> Partition:
     """Check the arguments of an index; labels that do not occur are left out."""
     X = validation.as_samples(X)
-    labels = validation.as_partition(labels, len(X))
+    labels = validation.as_numbered_labels(labels, len(X))
     n_threads = validation.check_n_threads(n_threads)
     return Partition(engines.Lanes(X, None, n_threads), labels)

@@ -77,10 +77,10 @@ def plot_clusters(
     if boundaries and (centers is None or n_features > 2):
         got = "centers=None" if centers is None else f"{n_features}"
         raise ValueError(f"boundaries=True needs centers of 2 features, got {got}")
-    axes = "", ""
+    axis_labels = {}
     if n_features > 2:
         plane = principal_plane(X)
-        axes, X = plane.axis_labels, plane.project(X)
+        X, axis_labels = plane.project(X), plane.axis_labels()
         centers = None if centers is None else plane.project(centers)
     corners = np.array([X.min(axis=0), X.max(axis=0)])
     if centers is not None:
@@ -93,7 +93,7 @@ def plot_clusters(
         size = float(np.clip(8000 / len(X), 4, 26))
         colors = label_colors(labels, n_clusters)
         ax.scatter(X[:, 0], X[:, 1], s=size, c=colors, alpha=0.85, linewidths=0)
-    ax.set(xlabel=axes[0], ylabel=axes[1])
+    ax.set(**axis_labels)
     ax.set_aspect("equal", adjustable="box")
     fit_limits(ax, corners)
     if centers is not None:
@@ -107,9 +107,9 @@ def plot_clusters(
 
 
 def _as_table(values: ArrayLike, name: str) -> Array:
-    """Finite floats (n, n_features) of their own dtype: X may be large."""
+    """Finite floats (n, n_features); a large table keeps its float32."""
     array = np.asarray(values)
-    if array.dtype.kind != "f":
+    if array.dtype != np.float32 or array.shape[1:] == (2,):
         array = array.astype(np.float64)
     if array.ndim != 2 or not len(array) or array.shape[1] < 2:
         raise ValueError(

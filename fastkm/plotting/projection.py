@@ -29,14 +29,13 @@ class Plane(NamedTuple):
         ]
         return np.concatenate(blocks)
 
-    @property
-    def axis_labels(self) -> tuple[str, str]:
+    def axis_labels(self) -> dict[str, str]:
         """What the two axes are."""
-        first, second = (
+        texts = [
             f"principal component {number} ({share:.0%} of variance)"
             for number, share in enumerate(self.shares, 1)
-        )
-        return first, second
+        ]
+        return {"xlabel": texts[0], "ylabel": texts[1]}
 
 
 def principal_plane(X: Array) -> Plane:
