@@ -110,7 +110,7 @@ def _as_table(values: ArrayLike, name: str) -> Array:
     """Finite floats (n, n_features); a large table keeps its float32."""
     array = np.asarray(values)
     if array.dtype != np.float32 or array.shape[1:] == (2,):
-        array = array.astype(np.float64)
+        array = array.astype(np.float64, copy=False)
     if array.ndim != 2 or not len(array) or array.shape[1] < 2:
         raise ValueError(
             f"{name} must have shape (n, n_features) with 2 features or more, got "
