@@ -208,7 +208,7 @@ class MiniBatchKMeans(KMeans):
             If X or a parameter is out of its range; the message names it.
         """
         X, weights = as_weighted(X, sample_weight)
-        if not hasattr(self, "cluster_centers_"):
+        if not hasattr(self, "_clusters"):
             given = self._checked(len(X))
             samples = engines.Lanes(X, weights, given.n_threads)
             init = self._checked_init(samples)
