@@ -85,6 +85,7 @@ def kmeans(
     random_state: validation.Seed = None,
     n_threads: int | None = None,
     engine: str = "auto",
+    place: lloyd.Place = lloyd.mean,
 ) -> KMeansResult:
     """Split the samples into `n_clusters` groups by Lloyd's algorithm.
 
@@ -117,6 +118,10 @@ def kmeans(
         All that Numba may start when None.
     engine : "auto" or the name of an engine
         How the steps are carried out. The result is the same.
+    place : callable
+        Where the center of a cluster belongs: `place(totals, centers)` gives new
+        centers for the clusters' exact sums and weights (last column) and old centers.
+        The mean, if it is not given; `fastkm.spherical` has another.
 
     Returns
     -------
@@ -144,35 +149,6 @@ def kmeans(
     ([[0.0, 1.0], [9.0, 1.0]], 4.0)
     """
     X, weights = as_weighted(X, sample_weight)
-    return cluster(
-        X,
-        weights,
-        n_clusters,
-        init=init,
-        n_init=n_init,
-        max_iter=max_iter,
-        tol=tol,
-        random_state=random_state,
-        n_threads=n_threads,
-        engine=engine,
-    )
-
-
-def cluster(
-    X: Array,
-    weights: Array | None,
-    n_clusters: int,
-    *,
-    init: Any,
-    n_init: int | str,
-    max_iter: int,
-    tol: float,
-    random_state: validation.Seed,
-    n_threads: int | None,
-    engine: str,
-    place: lloyd.Place = lloyd.mean,
-) -> KMeansResult:
-    """`kmeans` of checked samples, with centers where `place` puts them."""
     n_clusters = validation.check_n_clusters(n_clusters, len(X))
     init = validation.check_init(init)
     n_init = validation.check_n_init(n_init, init)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import validation
-from fastkm.api import as_weighted, cluster
+from fastkm.api import kmeans
 from fastkm.estimator import KMeans
 
 Array = NDArray[Any]
@@ -109,9 +109,9 @@ class SphericalKMeans(KMeans):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
-        X, weights = as_weighted(X, sample_weight)
+        unit = directions(validation.as_samples(X))
         options = {**self._clustering(), "init": _directed(self.init)}
-        result = cluster(directions(X), weights, **options, place=direction)
+        result = kmeans(unit, sample_weight=sample_weight, place=direction, **options)
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
         self.inertia_ = result.inertia
@@ -128,10 +128,10 @@ def direction(totals: Array, centers: Array) -> Array:
     """Sums of clusters, divided by their length; the centers where a sum is zero."""
     sums = totals[:, :-1]
     is_zero = (sums == 0).all(axis=1, keepdims=True)
-    return np.where(is_zero, centers, unit(np.where(is_zero, 1.0, sums)))
+    return np.where(is_zero, centers, by_length(np.where(is_zero, 1.0, sums)))
 
 
-def unit(rows: Array) -> Array:
+def by_length(rows: Array) -> Array:
     """Rows (float64, none zero) divided by their length, features in ascending order.
 
     They are divided by their largest value first: squares neither overflow nor vanish.
@@ -148,7 +148,7 @@ def directions(X: Array, name: str = "X") -> Array:
     step = max(1, BLOCK // X.shape[1])
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
-        found[rows] = unit(X[rows].astype(np.float64))
+        found[rows] = by_length(X[rows].astype(np.float64))
     return found
 
 
