@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import validation
-from fastkm.api import kmeans
+from fastkm.api import KMeansResult, kmeans
 from fastkm.estimator import KMeans
 
 Array = NDArray[Any]
@@ -89,36 +89,10 @@ class SphericalKMeans(KMeans):
     [1.0, 1.0]
     """
 
-    def fit(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
-    ) -> SphericalKMeans:
-        """Cluster the directions of the samples.
-
-        Parameters
-        ----------
-        X : array-like (n_samples, n_features), finite, no row of zeros
-        y : ignored
-        sample_weight : array-like (n_samples,), not negative, optional
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is out of its range; the message names it.
-        """
+    def _cluster(self, X: ArrayLike, sample_weight: ArrayLike | None) -> KMeansResult:
         unit = directions(validation.as_samples(X))
         options = {**self._clustering(), "init": _directed(self.init)}
-        result = kmeans(unit, sample_weight=sample_weight, place=direction, **options)
-        self.cluster_centers_ = result.centers
-        self.labels_ = result.labels
-        self.inertia_ = result.inertia
-        self.n_iter_ = result.n_iter
-        self.report_ = result.report
-        self.n_features_in_ = result.centers.shape[1]
-        return self
+        return kmeans(unit, sample_weight=sample_weight, place=direction, **options)
 
     def _check_samples(self, X: ArrayLike) -> Array:
         return directions(super()._check_samples(X))
