@@ -91,7 +91,8 @@ class SphericalKMeans(KMeans):
 
     def _cluster(self, X: ArrayLike, sample_weight: ArrayLike | None) -> KMeansResult:
         unit = directions(validation.as_samples(X))
-        options = {**self._clustering(), "init": _directed(self.init)}
+        options = self._clustering()
+        options["init"] = _directed(options["init"])
         return kmeans(unit, sample_weight=sample_weight, place=direction, **options)
 
     def _check_samples(self, X: ArrayLike) -> Array:
