@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, monitor, seeding, small, swaps, validation
+from fastkm import engines, lloyd, monitor, seeding, small, swaps, validation
 from fastkm.bases import ConvergenceWarning
 from fastkm.fits import Fits, InOneKernel, OverAnEngine
 from fastkm.restarts import Progress
@@ -97,6 +97,7 @@ def kmeans(
     callback: monitor.Callback | None = None,
     max_time: float | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    place: lloyd.Place = lloyd.mean,
 ) -> KMeansResult:
     """Split the samples into `n_clusters` groups by Lloyd's algorithm.
 
@@ -155,6 +156,10 @@ def kmeans(
         time: by Ctrl-C or another exception, by `callback` or `max_time`. A call with
         the same data and parameters goes on from it, to the bits of a fit that was not
         interrupted. It is removed when the runs are done, before any swaps.
+    place : callable
+        Where the center of a cluster belongs: `place(totals, centers)` gives new
+        centers for the clusters' exact sums and weights (last column) and old centers.
+        The mean, if it is not given; `fastkm.spherical` has another.
 
     Returns
     -------
@@ -224,16 +229,21 @@ def kmeans(
             "max_iter": max_iter,
             "tol": tol,
             "frozen": None if held is None else np.flatnonzero(held).tolist(),
+            "place": place.__qualname__,
         }
         progress = Checkpoint(path, fit_of(X, weights, init, seeded, parameters), rng)
 
-    is_plain = path is None and not watch.is_needed and held is None
-    options = small.Options(n_clusters, init, max_iter, tol, n_threads)
+    rule = lloyd.Rule(place, held)
+    options = small.Options(n_clusters, init, max_iter, tol, n_threads, rule)
+    is_watched = path is not None or watch.is_needed
+    is_plain = not is_watched and held is None and place is lloyd.mean
     fits: Fits
     if name == "auto" and is_plain and small.serves(X, n_clusters):
         fits = InOneKernel(samples, options, rng)
     else:
-        fits = OverAnEngine(samples, options, rng, watch, held, name, n_init)
+        n_steps = n_init * max_iter
+        choice = engines.choose(X, weights, n_clusters, n_threads, name, n_steps)
+        fits = OverAnEngine(choice, samples, options, rng, watch)
     with watch:
         best, n_swapped = fits.run(init, n_init, progress), 0
         if n_swaps and not watch.stopped:
@@ -241,6 +251,20 @@ def kmeans(
         if n_swapped:
             another = Progress(inertias=[*progress.inertias])
             best = best.followed_by(fits.run(centers, n_init + 1, another))
+    if watch.stopped:
+        best.stop = watch.stopped
+    return as_result(fits, progress, best, n_threads, n_swapped)
+
+
+def as_result(
+    fits: Fits,
+    progress: Progress,
+    best: lloyd.Run,
+    n_threads: int,
+    n_swapped: int = 0,
+) -> KMeansResult:
+    """Wrap the best run; warns where it has empty clusters."""
+    n_clusters = len(best.centers)
     if best.n_empty:
         validation.warn(
             f"Number of distinct clusters ({n_clusters - best.n_empty}) found smaller "
@@ -251,7 +275,7 @@ def kmeans(
         engine=fits.name,
         reason=fits.reason,
         n_threads=n_threads,
-        stop=watch.stopped or best.stop,
+        stop=best.stop,
         inertias=progress.inertias,
         best_run=progress.best_run,
         n_refilled=best.n_refilled,

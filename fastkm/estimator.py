@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import metrics, validation
-from fastkm.api import assign, kmeans, nearest_centers
+from fastkm.api import KMeansResult, assign, kmeans, nearest_centers
 from fastkm.bases import joins
 from fastkm.parameters import Parameters, Self
 
@@ -140,7 +140,7 @@ class KMeans(Parameters):
             If X or a parameter is out of its range; the message names it.
         """
         self._keep_names(X, reset=True)
-        result = kmeans(X, sample_weight=sample_weight, **self._clustering())
+        result = self._cluster(X, sample_weight)
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
         self.inertia_ = result.inertia
@@ -148,6 +148,9 @@ class KMeans(Parameters):
         self.report_ = result.report
         self.n_features_in_ = result.centers.shape[1]
         return self
+
+    def _cluster(self, X: ArrayLike, sample_weight: ArrayLike | None) -> KMeansResult:
+        return kmeans(X, sample_weight=sample_weight, **self._clustering())
 
     def fit_predict(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None

@@ -6,15 +6,13 @@ from collections import Counter
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastkm import lloyd, seeding, small
-from fastkm.engines import Lanes, choose
+from fastkm.engines import Choice, Lanes
 from fastkm.monitor import Monitor
 from fastkm.restarts import Progress, restarts
 from fastkm.small import Options
 
-Array = NDArray[Any]
 Generator = np.random.Generator
 
 
@@ -53,24 +51,15 @@ class OverAnEngine:
 
     def __init__(
         self,
+        choice: Choice,
         samples: Lanes,
         options: Options,
         rng: Generator,
         monitor: Monitor,
-        frozen: Array | None,
-        engine: str,
-        n_init: int,
     ) -> None:
         self.samples, self.options, self.rng = samples, options, rng
-        self.monitor, self.frozen = monitor, frozen
-        self.engine, self.name, self.reason = choose(
-            samples.X,
-            samples.weights,
-            options.n_clusters,
-            options.n_threads,
-            engine,
-            n_init * options.max_iter,
-        )
+        self.monitor = monitor
+        self.engine, self.name, self.reason = choice
         self.counts = self.engine.counts
         tol = options.tol
         self.threshold = tol * lloyd.mean_variance(self.engine) if tol > 0 else 0.0
@@ -83,7 +72,7 @@ class OverAnEngine:
             n_init,
             max_iter=max_iter,
             threshold=self.threshold,
-            frozen=self.frozen,
+            rule=self.options.rule,
             monitor=self.monitor,
             progress=progress,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from fastkm.engines.base import Engine, Step
 
 Array = NDArray[Any]
+# Centers of clusters of positive weight, from their exact sums and weights (last
+# column), and from where they were.
+Place = Callable[[Array, Array], Array]
+
+
+def mean(totals: Array, centers: Array) -> Array:
+    """Give the centers sum / weight: the least squared distance to the samples."""
+    return totals[:, :-1] / totals[:, -1:]
+
+
+class Rule(NamedTuple):
+    """How centers move: `place` says where to, `frozen` (n_clusters,) which do not."""
+
+    place: Place = mean
+    frozen: Array | None = None
+
+    def free(self, n_clusters: int) -> Array:
+        """Which centers move."""
+        return np.ones(n_clusters, bool) if self.frozen is None else ~self.frozen
 
 
 @dataclass
@@ -59,21 +78,24 @@ class Run:
         )
 
 
+LLOYD = Rule()
+
+
 def lloyd(
     engine: Engine,
     centers: Array,
     *,
     max_iter: int,
     threshold: float,
-    frozen: Array | None = None,
+    rule: Rule = LLOYD,
 ) -> Run:
     """Iterate from the given centers.
 
     `threshold` bounds the summed squared movement at which to stop: `tol` times
-    `mean_variance`. Centers that are `frozen` (n_clusters,) do not move.
+    `mean_variance`.
     """
     return resume(
-        engine, Run(centers), max_iter=max_iter, threshold=threshold, frozen=frozen
+        engine, Run(centers), max_iter=max_iter, threshold=threshold, rule=rule
     )
 
 
@@ -83,17 +105,15 @@ def resume(
     *,
     max_iter: int,
     threshold: float,
-    frozen: Array | None = None,
+    rule: Rule = LLOYD,
     after: Callable[[Run], str | None] = lambda run: None,
 ) -> Run:
     """Go on with a run, in place; `after` each iteration may give a reason to stop."""
-    if frozen is None:
-        frozen = np.zeros(len(run.centers), bool)
     if run.n_iter and run.stop == "max_iter":
         engine.step(run.previous)  # its labels are those that `n_changed` counts from
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
-        moved = _next_centers(engine, run, frozen)
+        moved = _next_centers(engine, run, rule)
         run.shifts.append(movement(run.centers, moved))
         if (moved == run.centers).all():
             run.stop = "unchanged"
@@ -103,11 +123,11 @@ def resume(
         reason = after(run)
         if run.stop == "max_iter" and reason:
             run.stop = reason
-    _finish(engine, run, frozen)
+    _finish(engine, run, rule)
     return run
 
 
-def _next_centers(engine: Engine, run: Run, frozen: Array) -> Array:
+def _next_centers(engine: Engine, run: Run, rule: Rule) -> Array:
     """One iteration: assign, sum, refill, move."""
     n_clusters = len(run.centers)
     step = engine.step(run.centers)
@@ -115,44 +135,45 @@ def _next_centers(engine: Engine, run: Run, frozen: Array) -> Array:
     # with those of the run before.
     run.n_changed.append(step.n_changed if run.n_iter > 1 else engine.n_samples)
     # Clusters that no sample left or entered keep their centers.
-    changed = ~frozen
+    free = rule.free(n_clusters)
+    changed = free.copy()
     if run.follows:
         changed &= step.touched
     totals, uncertain = step.totals.of(changed).rounded()
     run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
     if run.follows:
         moved = run.centers.copy()
-        moved[changed] = totals[:, :-1] / totals[:, -1:]
+        moved[changed] = rule.place(totals, moved[changed])
         return moved
     labels, distances = engine.assign(run.centers)
-    refilled = refill(engine, labels, distances, frozen)
+    refilled = refill(engine, labels, distances, free)
     run.n_refilled += len(refilled)
     if refilled:
         step = engine.sums(labels, n_clusters)
-    return move(run.centers, exact_totals(engine, step, labels), frozen)
+    return move(run.centers, exact_totals(engine, step, labels), rule)
 
 
-def _finish(engine: Engine, run: Run, frozen: Array) -> None:
+def _finish(engine: Engine, run: Run, rule: Rule) -> None:
     """Final labels and inertia, without an empty cluster that could be filled.
 
     Every round of refilling lowers the inertia; the bound on their number is for
     centers that rounding to float32 keeps apart from their samples.
     """
-    n_clusters = len(run.centers)
+    n_clusters, free = len(run.centers), rule.free(len(run.centers))
     run.labels, distances = engine.assign(run.centers)
     for _ in range(n_clusters):
         labels = run.labels.copy()
-        refilled = refill(engine, labels, distances, frozen)
+        refilled = refill(engine, labels, distances, free)
         if not refilled:
             break
         run.n_refilled += len(refilled)
         step = engine.sums(labels, n_clusters)
         totals = exact_totals(engine, step, labels)
-        run.centers = move(run.centers, totals, frozen)
+        run.centers = move(run.centers, totals, rule)
         run.labels, distances = engine.assign(run.centers)
     run.inertia = engine.inertia(distances)
     sizes = np.bincount(run.labels, minlength=n_clusters)
-    run.n_empty = int(np.count_nonzero((sizes == 0) & ~frozen))
+    run.n_empty = int(np.count_nonzero((sizes == 0) & free))
 
 
 def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
@@ -164,16 +185,16 @@ def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
     return totals + 0.0  # a sum of -0.0 is 0.0
 
 
-def move(centers: Array, totals: Array, frozen: Array) -> Array:
-    """Give the centers sum / weight; empty clusters' and frozen centers stay."""
-    filled = (totals[:, -1] > 0) & ~frozen
+def move(centers: Array, totals: Array, rule: Rule = LLOYD) -> Array:
+    """Give the new centers; empty clusters' and frozen centers stay."""
+    filled = (totals[:, -1] > 0) & rule.free(len(centers))
     moved = centers.copy()
-    moved[filled] = totals[filled, :-1] / totals[filled, -1:]
+    moved[filled] = rule.place(totals[filled], moved[filled])
     return moved
 
 
-def refill(engine: Engine, labels: Array, distances: Array, frozen: Array) -> list[int]:
-    """Let empty clusters take samples, but for frozen ones: `reference.refill`.
+def refill(engine: Engine, labels: Array, distances: Array, free: Array) -> list[int]:
+    """Let empty clusters take samples, those that are `free`: `reference.refill`.
 
     In place.
 
@@ -181,8 +202,8 @@ def refill(engine: Engine, labels: Array, distances: Array, frozen: Array) -> li
     """
     positive = engine.positive()
     counted = labels if positive is None else labels[positive]
-    sizes = np.bincount(counted, minlength=len(frozen))
-    empty = np.flatnonzero((sizes == 0) & ~frozen)
+    sizes = np.bincount(counted, minlength=len(free))
+    empty = np.flatnonzero((sizes == 0) & free)
     if not len(empty):
         return []
     rank = distances.copy() if positive is None else np.where(positive, distances, -1.0)

@@ -50,7 +50,7 @@ def restarts(
     *,
     max_iter: int,
     threshold: float,
-    frozen: Array | None,
+    rule: lloyd.Rule,
     monitor: Monitor,
     progress: Progress,
 ) -> lloyd.Run:
@@ -74,7 +74,7 @@ def restarts(
                 progress.current,
                 max_iter=max_iter,
                 threshold=threshold,
-                frozen=frozen,
+                rule=rule,
                 after=after,
             )
             progress.finish(run)

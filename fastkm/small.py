@@ -44,6 +44,7 @@ class Options(NamedTuple):
     max_iter: int
     tol: float
     n_threads: int
+    rule: lloyd.Rule = lloyd.LLOYD
 
 
 class Drawn:
@@ -105,7 +106,7 @@ def fit_all(
 
 def _fit(samples: Lanes, options: Options, centers: Array) -> lloyd.Run:
     """Fit over an engine."""
-    n_clusters, _, max_iter, tol, n_threads = options
+    n_clusters, _, max_iter, tol, n_threads, _ = options
     engine = engines.choose(
         samples.X, samples.weights, n_clusters, n_threads, n_steps=max_iter
     ).engine
@@ -121,7 +122,7 @@ def _fit_small(
     n_kept: int,
 ) -> list[lloyd.Run | None]:
     """Fit in one kernel; None for a problem that it left."""
-    n_clusters, init, max_iter, tol, _ = options
+    n_clusters, init, max_iter, tol, *_ = options
     n_problems, dtype = len(problems), problems[0].X.dtype
     sizes = np.array([samples.n_samples for samples in problems])
     ends = sizes.cumsum()

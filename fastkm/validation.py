@@ -33,6 +33,7 @@ Seed = (
 
 INITS = ("k-means++", "k-means||", "random", "farthest")
 ALGORITHMS = ("lloyd", "elkan")
+STRATEGIES = ("biggest_inertia", "largest_cluster")
 
 
 class InvalidParameterError(ValueError, TypeError):
@@ -222,6 +223,16 @@ def as_init(
     )
 
 
+def check_directions(X: Array, name: str) -> None:
+    """Refuse rows of zeros."""
+    zero = ~X.any(axis=1)
+    if zero.any():
+        raise ValueError(
+            f"{name}[{int(zero.argmax())}] is zero in all features and so has no "
+            f"direction; {int(zero.sum())} of {len(X)} rows are to be left out"
+        )
+
+
 def check_integer(value: Any, name: str, *, least: int = 1) -> int:
     """Give an integer that is at least `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
@@ -239,6 +250,19 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> int:
     if n_clusters > n_samples:
         raise ValueError(f"n_samples={n_samples} should be >= n_clusters={n_clusters}")
     return int(n_clusters)
+
+
+def as_cluster_numbers(n_clusters: Any, n_samples: int) -> Array:
+    """Numbers of clusters, each from 1 to n_samples: ascending, each once."""
+    try:
+        given = list(n_clusters)
+    except TypeError:
+        raise ValueError(
+            f"n_clusters={n_clusters!r} must be several integers, such as range(2, 11)"
+        ) from None
+    if not given:
+        raise ValueError(f"n_clusters={n_clusters!r} must hold one integer or more")
+    return np.array(sorted({check_n_clusters(number, n_samples) for number in given}))
 
 
 def check_tol(tol: Any) -> float:
@@ -326,16 +350,34 @@ def check_n_nearest(n_nearest: Any, n_clusters: int) -> int:
     return n_nearest
 
 
-def check_n_init(n_init: Any, init: Any) -> int:
-    """Give the number of runs; 'auto' is 10 for 'random' and callables, else 1."""
+def check_named_init(init: Any, *, or_else: str = "") -> str:
+    """Give one of INITS; `or_else` tells what else the caller takes."""
+    if not isinstance(init, str) or init not in INITS:
+        raise ValueError(f"init={init!r} must be one of {INITS}{or_else}")
+    return init
+
+
+def check_splitting_init(init: Any) -> Any:
+    """Give one of INITS or a callable: something that works in every cluster."""
+    return init if callable(init) else check_named_init(init, or_else=" or a callable")
+
+
+def check_bisecting_strategy(strategy: Any) -> str:
+    """Give one of STRATEGIES."""
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise ValueError(f"bisecting_strategy={strategy!r} must be one of {STRATEGIES}")
+    return strategy
+
+
+def check_n_init(n_init: Any, init: Any, *, many: int = 10) -> int:
+    """Give the number of runs; 'auto' is `many` for 'random' and callables, else 1."""
     if isinstance(n_init, str):
         if n_init != "auto":
             raise InvalidParameterError(
                 f"n_init={n_init!r} must be 'auto' or an integer of at least 1"
             )
-        return (
-            10 if callable(init) or (isinstance(init, str) and init == "random") else 1
-        )
+        is_random = isinstance(init, str) and init == "random"
+        return many if callable(init) or is_random else 1
     return check_integer(n_init, "n_init")
 
 
@@ -351,6 +393,15 @@ def check_algorithm(algorithm: Any, n_clusters: int) -> None:
             "nothing to skip",
             RuntimeWarning,
         )
+
+
+def check_share(value: Any, name: str) -> float:
+    """Give a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name}={value!r} must be a number from 0 to 1")
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}={value} must be from 0 to 1")
+    return float(value)
 
 
 def check_engine(engine: Any) -> str:
@@ -393,6 +444,18 @@ def as_labels(labels: ArrayLike, n_samples: int) -> Array:
             f"{(n_samples,)} integers: one label for each sample"
         )
     return array
+
+
+def as_numbered_labels(labels: ArrayLike, n_samples: int) -> Array:
+    """Labels numbered 0, 1, ... in their order, of 2 to n_samples - 1 clusters."""
+    names, numbers = np.unique(as_labels(labels, n_samples), return_inverse=True)
+    if not 2 <= len(names) < n_samples:
+        raise ValueError(
+            f"Number of labels is {len(names)}. Valid values are 2 to n_samples - 1 "
+            f"(inclusive), here {n_samples - 1}: labels must name at least two "
+            "clusters, one of them of more than one sample"
+        )
+    return numbers
 
 
 def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ ROOMS = {
     "bases": set(),
     "exactsum": set(),
     "datasets": {"validation"},
-    "plotting": set(),
+    "plotting": {"plotting"},
     "kernels": {"kernels"},
     "engines": {"engines", "kernels", "exactsum"},
     "lloyd": {"engines"},  # for type checking only, see below
@@ -31,14 +31,27 @@ ROOMS = {
     "small": {"engines", "kernels", "lloyd", "seeding"},
     "fits": {"engines", "lloyd", "monitor", "restarts", "seeding", "small"},
     "api": {
-        *("bases", "checkpoint", "engines", "fits", "monitor", "restarts", "seeding"),
-        *("small", "swaps", "validation"),
+        *("bases", "checkpoint", "engines", "fits", "lloyd", "monitor", "restarts"),
+        *("seeding", "small", "swaps", "validation"),
     },
     "many": {"api", "bases", "engines", "small", "validation"},
-    "metrics": {"api", "engines", "validation"},
+    "metrics": {"api", "engines", "kernels", "lloyd", "metrics", "validation"},
+    "path": {
+        *("api", "engines", "fits", "metrics", "monitor", "restarts", "seeding"),
+        *("small", "validation"),
+    },
     "files": {"datasets", "validation"},
     "parameters": {"bases", "files", "monitor", "validation"},
     "estimator": {"api", "bases", "metrics", "parameters", "validation"},
+    "batches": {"engines", "lloyd", "seeding"},
+    "minibatch": {
+        *("api", "bases", "batches", "engines", "estimator", "lloyd", "parameters"),
+        *("seeding", "validation"),
+    },
+    "bisecting": {
+        *("api", "bases", "engines", "estimator", "lloyd", "parameters", "validation"),
+    },
+    "spherical": {"api", "estimator", "validation"},
     "classifier": {"api", "bases", "files", "parameters", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}

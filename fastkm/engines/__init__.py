@@ -23,6 +23,7 @@ __all__ = [
     "Step",
     "Tiles",
     "choose",
+    "decide",
 ]
 
 ENGINES: dict[str, type[InMemory]] = {
@@ -55,6 +56,14 @@ def choose(
     `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
     come, all restarts together (0: a single assignment): what they could repay.
     """
+    name, reason = decide(X, n_clusters, engine, n_steps)
+    return Choice(ENGINES[name](X, weights, n_threads), name, reason)
+
+
+def decide(
+    X: Array, n_clusters: int, engine: str = "auto", n_steps: int = 0
+) -> tuple[str, str]:
+    """Name of the engine that `choose` makes, and why."""
     # Milliseconds per step + of the build, one Zen 3 machine of 2 cores, mixtures that
     # overlap. 300k x 2, k=6: lanes 3.2, blocks 0.3 + 35; k=100: tiles 10, blocks 1.8 +
     # 58; 300k x 3, k=1000: tiles 72, blocks 19 + 31; 300k x 4, k=100: tiles 12.8,
@@ -84,7 +93,7 @@ def choose(
         reason = f"{n_terms} terms per sample: most samples soon keep their label"
     else:
         name, reason = "tiles", f"{n_terms} terms per sample, at the speed of float32"
-    return Choice(ENGINES[name](X, weights, n_threads), name, reason)
+    return name, reason
 
 
 def _may_sieve(X: Array, n_clusters: int, n_steps: int) -> bool:

@@ -165,10 +165,14 @@ class InMemory:
         else:
             labels = np.empty(self.n_samples, np.int32)
             self.find(centers, labels, keep=False)
+        return labels, self.own_distances(centers, labels)
+
+    def own_distances(self, centers: Array, labels: Array) -> Array:
+        """Squared distance of each sample to the (float64) center of its label."""
         distances = np.empty(self.n_samples)
         n_chunks = self.n_chunks(1.0 * self.X.size)
         sums.own_distances(n_chunks, self.X, centers, labels, distances)
-        return labels, distances
+        return distances
 
     def expansions(self, labels: Array, cells: Array) -> list[list[float]]:
         return [expansion(self._terms(labels == j, f)) for j, f in cells]

@@ -1,4 +1,4 @@
-"""How good a clustering is, and the distances behind it."""
+"""Squared distances, and the two losses that are made of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from fastkm import engines, validation
 from fastkm.api import as_weighted
 
 Array = NDArray[Any]
-
-__all__ = ["cluster_loss", "inertia", "squared_distances"]
 
 
 def squared_distances(
