@@ -78,9 +78,11 @@ class Parameters(Estimator):
     def _clustering(self) -> dict[str, Any]:
         """Give the parameters of `fastkm.kmeans`, the others checked and left out."""
         validation.check_algorithm(self.algorithm, self.n_clusters)
+        validation.check_flag(self.copy_x, "copy_x")
         names = Parameters._defaults().keys() - NOT_OF_KMEANS
         options = {name: getattr(self, name) for name in names}
-        if self.warm_start and hasattr(self, "cluster_centers_"):
+        warm = validation.check_flag(self.warm_start, "warm_start")
+        if warm and hasattr(self, "cluster_centers_"):
             options |= {"init": self.cluster_centers_, "n_init": 1}
         return options
 

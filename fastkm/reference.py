@@ -24,7 +24,7 @@ The contract, in the order in which an iteration uses it:
 
 Seeding (`random_samples`, `kmeans_plusplus`, `farthest_first`) draws from a
 `numpy.random.Generator` on exact distances and exact sums, so that it has one
-answer too.
+answer too; for a small X (MOST_SORTED) it is one for all orders of the samples.
 
 References
 ----------
@@ -38,8 +38,9 @@ Lattanzi and Sohler, A better k-means++ algorithm via local search (2019),
 algorithm LocalSearch++.
 """
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Generator = np.random.Generator
+
+MOST_SORTED = 2**15  # numbers in X up to which their order is no matter to seeding
 
 
 class Result(NamedTuple):
@@ -235,6 +238,38 @@ def kmeans(
     return Result(centers, labels, inertia(distances, weights), n_iter, stop)
 
 
+def drawing_order(X: Array) -> Array:
+    """Indices of the samples in the order in which they stand for a draw.
+
+    Few samples are sorted by their first feature, then the second and so on: which of
+    them are chosen does not depend on the order in which they came.
+    """
+    if X.size > MOST_SORTED:
+        return np.arange(len(X))
+    return np.lexsort(X.T[::-1])
+
+
+Chooser = Callable[..., Array]
+
+
+def in_drawing_order(choose: Chooser) -> Chooser:
+    """Let a function choose from the samples in their drawing order."""
+
+    @functools.wraps(choose)
+    def chosen(
+        X: Array,
+        n_clusters: int,
+        rng: Generator,
+        weights: Array | None = None,
+        **options: Any,
+    ) -> Array:
+        order = drawing_order(X)
+        weights = unit_weights(X, weights)[order]
+        return order[choose(X[order], n_clusters, rng, weights, **options)]
+
+    return chosen
+
+
 def draw(terms: Array, threshold: float) -> int:
     """First index whose exact prefix sum of the (non-negative) terms is > threshold.
 
@@ -256,6 +291,7 @@ def first_sample(rng: Generator, weights: Array) -> int:
     return draw(weights, rng.random() * exact_sum(weights))
 
 
+@in_drawing_order
 def random_samples(
     X: Array, n_clusters: int, rng: Generator, weights: Array | None = None
 ) -> Array:
@@ -271,6 +307,7 @@ def random_samples(
     return np.lexsort((arrivals, weights == 0))[:n_clusters]
 
 
+@in_drawing_order
 def kmeans_plusplus(
     X: Array,
     n_clusters: int,
@@ -306,6 +343,7 @@ def kmeans_plusplus(
     return np.array(chosen)
 
 
+@in_drawing_order
 def kmeans_parallel(
     X: Array, n_clusters: int, rng: Generator, weights: Array | None = None
 ) -> Array:
@@ -341,6 +379,7 @@ def kmeans_parallel(
     return taken[kmeans_plusplus(X[taken], n_clusters, rng, np.array(masses))]
 
 
+@in_drawing_order
 def farthest_first(
     X: Array, n_clusters: int, rng: Generator, weights: Array | None = None
 ) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ Array = NDArray[Any]
 Generator = np.random.Generator
 
 N_ROUNDS = 5  # of k-means||
+MOST_SORTED = 2**15  # as in `reference`: to sort so many numbers takes about 1 ms
+SIGN = np.int64(-(2**63))
 
 
 class Chosen:
@@ -118,6 +122,38 @@ class Chosen:
         return [float(value) for value in values]
 
 
+def lexicographic(X: Array) -> Array:
+    """Order of the samples: np.lexsort(X.T[::-1]), several times as fast.
+
+    Rows of bytes are compared at once. The bits of floats are ordered as the floats
+    are once those of negative ones are turned; zeros get one sign before.
+    """
+    bits = (X.astype(np.float64) + 0.0).view(np.int64)
+    keys = np.where(bits < 0, ~bits, bits ^ SIGN).astype(">i8")
+    rows = keys.view(f"V{keys[0].nbytes}").ravel()
+    return rows.argsort(kind="stable")
+
+
+def drawing_order(X: Array) -> Array | None:
+    """Order of the samples for draws (None: as they are), `reference.drawing_order`."""
+    return None if X.size > MOST_SORTED else lexicographic(X)
+
+
+def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
+    """Let a function choose from the samples in `reference.drawing_order`."""
+
+    @functools.wraps(choose)
+    def chosen(samples: Lanes, n_clusters: int, rng: Generator, *options: Any) -> Array:
+        order = drawing_order(samples.X)
+        if order is None:
+            return choose(samples, n_clusters, rng, *options)
+        weights = None if samples.weights is None else samples.weights[order]
+        samples = Lanes(samples.X[order], weights, samples.n_threads)
+        return order[choose(samples, n_clusters, rng, *options)]
+
+    return chosen
+
+
 def draw(terms: Array, threshold: float) -> int:
     """First index whose exact prefix sum is above the threshold, by bisection."""
     positive = np.flatnonzero(terms > 0)
@@ -140,6 +176,7 @@ def first_sample(samples: Lanes, rng: Generator) -> int:
     return draw(samples.weights, u * math.fsum(samples.weights))
 
 
+@in_drawing_order
 def random_samples(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     """Different samples in proportion to weight: `reference.random_samples`."""
     weights = samples.weights
@@ -161,6 +198,7 @@ def n_trials_of(n_clusters: int) -> int:
     return 2 + int(math.log(n_clusters))
 
 
+@in_drawing_order
 def plusplus(
     samples: Lanes, n_clusters: int, rng: Generator, n_local_trials: int | None = None
 ) -> Array:
@@ -189,6 +227,7 @@ def _lowest_free(indices: list[int]) -> int:
     return next(i for i in range(len(taken) + 1) if i not in taken)
 
 
+@in_drawing_order
 def parallel(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     """k-means||: `reference.kmeans_parallel`."""
     taken = np.array([first_sample(samples, rng)])
@@ -231,6 +270,7 @@ def _masses(labels: Array, weights: Array | None, n_clusters: int) -> Array:
     )
 
 
+@in_drawing_order
 def farthest(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     """Farthest-first: `reference.farthest_first`."""
     first = first_sample(samples, rng)

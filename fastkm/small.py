@@ -127,10 +127,11 @@ def _fit_small(
     sizes = np.array([samples.n_samples for samples in problems])
     ends = sizes.cumsum()
     if all(samples is problems[0] for samples in problems):
-        X, weights = problems[0].X, problems[0].weights
+        X, weights, order = _joined(problems[:1], in_order=given is not None)
         starts = np.zeros(n_problems, np.int64)
+        order = (order + (ends - sizes)[:, None]).ravel()
     else:
-        X, weights = _joined(problems)
+        X, weights, order = _joined(problems, in_order=given is not None)
         starts = ends - sizes
     shape = n_problems, n_clusters, X.shape[1]
     # Zeros, so that those of a problem that is left can be converted.
@@ -160,6 +161,7 @@ def _fit_small(
         shifts,
         n_changed,
     )
+    labels[order] = labels.copy()
     narrow = centers.astype(dtype, copy=False)
     columns = (
         stops.tolist(),
@@ -186,13 +188,26 @@ def _fit_small(
     ]
 
 
-def _joined(problems: Sequence[Lanes]) -> tuple[Array, Array | None]:
-    """Samples of all problems, and their weights where some have any."""
-    X = np.concatenate([samples.X for samples in problems])
+def _joined(
+    problems: Sequence[Lanes], *, in_order: bool
+) -> tuple[Array, Array | None, Array]:
+    """Samples of all problems, their weights where some have any, and where they were.
+
+    In drawing order, one problem after the other, or `in_order` as they came.
+    """
+    orders, start = [], 0
+    for samples in problems:
+        order = None if in_order else seeding.drawing_order(samples.X)
+        if order is None:
+            order = np.arange(samples.n_samples)
+        orders.append(start + order)
+        start += samples.n_samples
+    order = np.concatenate(orders)
+    X = np.concatenate([samples.X for samples in problems])[order]
     if all(samples.weights is None for samples in problems):
-        return X, None
+        return X, None, order
     weights = [
         np.ones(samples.n_samples) if samples.weights is None else samples.weights
         for samples in problems
     ]
-    return X, np.concatenate(weights)
+    return X, np.concatenate(weights)[order], order

@@ -244,6 +244,13 @@ def check_integer(value: Any, name: str, *, least: int = 1) -> int:
     return int(value)
 
 
+def check_flag(value: Any, name: str) -> bool:
+    """Give True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidParameterError(f"{name}={value!r} must be True or False")
+    return bool(value)
+
+
 def check_n_clusters(n_clusters: Any, n_samples: int) -> int:
     """Give a number of clusters from 1 to n_samples."""
     n_clusters = check_integer(n_clusters, "n_clusters")

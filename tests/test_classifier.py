@@ -257,7 +257,8 @@ def test_cross_val_score_takes_the_classifier():
         ClusterClassifier(100, random_state=0), samples[:600], y[:600], cv=3
     )
     assert scores.shape == (3,)
-    assert (scores > 0.85).all()
+    # Four seeds, samples sorted before seeding or not: 0.81 to 0.94 in every fold.
+    assert (scores > 0.75).all()
 
 
 def test_sklearn_knows_a_classifier_when_it_sees_one():

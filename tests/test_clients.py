@@ -1,6 +1,7 @@
 """Programs of others that take a k-means: each test runs where its client is installed.
 
-They are optional for fastkm and for its tests: python -m pip install '.[clients]'
+They are optional: python -m pip install '.[clients]', and bertopic, which needs PyTorch
+unless it is installed with --no-deps.
 """
 
 import numpy as np

@@ -420,6 +420,7 @@ def test_init_calls_a_callable_with_samples_number_and_generator():
 
     def init(X, n_clusters, random_state):
         calls.append((X, n_clusters, random_state))
+        X = X[reference.drawing_order(X)]
         return X[random_state.choice(len(X), n_clusters, replace=False)]
 
     X = blobs()

@@ -492,14 +492,15 @@ def test_kmeans_plusplus_of_one_cluster_draws_one_sample(rng):
 
 
 def test_farthest_first_by_hand():
-    # From 0: 10 is farthest; then 5 (25 from both); then -3 (9), then 1 (1).
+    # From -3, the least: 10 is farthest; then 5 (25), then 1 (16), then 0 (1).
     X = column(0, 1, 5, 10, -3)
     chosen = reference.farthest_first(X, 5, Fixed(0.0))
-    assert chosen.tolist() == [0, 3, 2, 4, 1]
+    assert chosen.tolist() == [4, 3, 2, 1, 0]
 
 
 def test_farthest_first_takes_the_lowest_index_of_equals():
-    assert reference.farthest_first(column(0, 4, -4), 2, Fixed(0.0)).tolist() == [0, 1]
+    X = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])  # the third sorts second
+    assert reference.farthest_first(X, 2, Fixed(0.0)).tolist() == [0, 2]
 
 
 def test_farthest_first_leaves_weight_zero_for_last():

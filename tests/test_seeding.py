@@ -203,3 +203,53 @@ def test_draw_on_the_boundaries():
     # Rounding may push a threshold up to the whole sum: the last positive term.
     assert exact.draw(terms, np.ones(1), totals, 3, 1.0) == -1
     assert seeding.draw(terms, 1.0) == 4
+
+
+# --- the order of the samples
+
+
+@every_dtype
+def test_lexicographic_order_is_that_of_numpy(dtype, rng):
+    tiny, largest = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
+    values = [0.0, -0.0, 1.0, -1.0, tiny, -tiny, largest, -largest, 1.5, -1e-30]
+    X = rng.choice(np.array(values, dtype), size=(500, 3))
+    np.testing.assert_array_equal(seeding.lexicographic(X), np.lexsort(X.T[::-1]))
+
+
+@every_init
+def test_the_order_of_few_samples_does_not_matter(init, rng):
+    X = rng.normal(size=(300, 3))
+    shuffled = rng.permutation(300)
+    chosen = [
+        Y[
+            seeding.CHOOSERS[init](
+                engines.Lanes(Y, None, 1), 9, np.random.default_rng(1)
+            )
+        ]
+        for Y in (X, X[shuffled])
+    ]
+    np.testing.assert_array_equal(*chosen)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "farthest"])
+def test_few_samples_may_be_repeated_or_weighted(init, rng):
+    """`random` draws different samples, be they copies, so it is not among them."""
+    X = rng.integers(-50, 50, size=(100, 3)).astype(float)
+    counts = rng.integers(0, 4, 100)
+    shuffled = rng.permutation(100)
+    repeated = engines.Lanes(np.repeat(X, counts, axis=0), None, 1)
+    weighted = engines.Lanes(X[shuffled], counts[shuffled].astype(float), 1)
+    chosen = [
+        samples.X[seeding.CHOOSERS[init](samples, 9, np.random.default_rng(1))]
+        for samples in (repeated, weighted)
+    ]
+    np.testing.assert_array_equal(*chosen)
+
+
+@every_init
+@pytest.mark.parametrize("n_samples", [2**14, 2**14 + 1])
+def test_many_samples_are_drawn_from_as_they_come(init, n_samples, rng):
+    """The reference on both sides of where sorting ends."""
+    assert seeding.MOST_SORTED == reference.MOST_SORTED == 2**15
+    X = rng.normal(size=(n_samples, 2))
+    check(init, X, 3, None)

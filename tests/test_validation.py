@@ -190,6 +190,11 @@ WRONG = {
     "n_threads -1": (fit(n_threads=-1), ["n_threads=-1", "at least 1"]),
     "n_threads float": (fit(n_threads=2.0), ["n_threads=2.0", "integer"]),
     "n_threads text": (fit(n_threads="all"), ["n_threads='all'", "integer"]),
+    # what has no effect, or one on the estimators only
+    "algorithm": (fit(algorithm="auto"), ["algorithm='auto'", "'lloyd'", "'elkan'"]),
+    "algorithm None": (fit(algorithm=None), ["algorithm=None", "'lloyd'"]),
+    "copy_x": (fit(copy_x="no"), ["copy_x='no'", "True or False"]),
+    "warm_start": (fit(warm_start=1), ["warm_start=1", "True or False"]),
     # engine
     "engine name": (fit(engine="gpu"), ["engine='gpu'", "'auto'", "'lanes'"]),
     "engine None": (fit(engine=None), ["engine=None", "'auto'"]),
