@@ -73,6 +73,8 @@ class SphericalKMeans(KMeans):
 
     Where the samples of a cluster add up to zero, its center stays.
 
+    Memory beyond that of `KMeans`: the directions, a copy of X.
+
     References
     ----------
     Dhillon and Modha, Concept decompositions for large sparse text data using

@@ -559,10 +559,10 @@ def test_random_samples_are_drawn_in_proportion_to_weight(weights, rng):
 def test_parallel_seeding_by_hand():
     # First 10 (index 2): distances 100, 81, 0, 1 and 4 times these against half their
     # sum, 91: 0 and 1 are taken. Then 0, 0, 0, 1: so is 11, and nothing is left. Among
-    # 10, 0, 1, 11, of weight 1 each, k-means++ draws 1, then 11 by 81, 82, 82, 182.
+    # all in their order, of weight 1 each, k-means++ draws 10, then 0 by 100 > 91.
     draws = 0.5, [0.5] * 4, [0.5] * 4, 0.5, [0.5, 0.5]
     chosen = reference.kmeans_parallel(column(0, 1, 10, 11), 2, Fixed(*draws))
-    assert chosen.tolist() == [1, 3]
+    assert chosen.tolist() == [2, 0]
 
 
 def test_parallel_seeding_weighs_candidates_by_what_is_near_them():
