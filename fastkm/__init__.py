@@ -10,6 +10,7 @@ from fastkm.api import (
 )
 from fastkm.classifier import ClusterClassifier
 from fastkm.estimator import KMeans
+from fastkm.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -22,4 +23,5 @@ __all__ = [
     "assign",
     "kmeans",
     "kmeans_plusplus",
+    "warmup",
 ]

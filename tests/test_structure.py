@@ -33,6 +33,7 @@ ROOMS = {
     "metrics": {"api", "engines", "validation"},
     "estimator": {"api", "metrics", "monitor", "validation"},
     "classifier": {"api", "estimator", "validation"},
+    "warmup": {"api", "metrics"},
 }
 NUMBA_ROOMS = {"kernels"}
 LIGHT = "numpy", "numba"
