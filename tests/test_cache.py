@@ -245,6 +245,7 @@ FITS = """
 """
 
 
+@pytest.mark.slow
 def test_after_a_warmup_common_fits_compile_nothing():
     for step in ("warmup", "fits"):
         assert run(script(FITS), step, timeout=590) == ""
