@@ -117,7 +117,7 @@ class Checkpoint(Progress):
 
     def _read(self) -> None:
         name = f"checkpoint={str(self.path)!r}"
-        arrays = files.read_arrays(self.path)
+        arrays = files.read_arrays(self.path, "checkpoint")
         if arrays.get("format", np.array("")).tolist() != FORMAT:
             raise ValueError(f"{name} is no checkpoint of fastkm")
         if arrays.get("version", np.array(0)).tolist() != VERSION:

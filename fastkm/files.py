@@ -326,11 +326,11 @@ def save_model(file: IO[bytes], model: Model) -> None:
     )
 
 
-def read_arrays(path: PathLike) -> dict[str, Array]:
+def read_arrays(path: PathLike, kind: str) -> dict[str, Array]:
     """Read a .npz file that fastkm wrote: arrays by name, none of objects."""
     with _blaming(path):
         if not _magic(path).startswith(b"PK"):
-            raise ValueError("not a file of fastkm's (no .npz file)")
+            raise ValueError(f"not a fastkm {kind} (no .npz file)")
         return _read_npz(path, packed=False)
 
 
@@ -345,7 +345,7 @@ def load_model(path: PathLike) -> Model:
         If it is no whole, valid model of a version that is known; the message names it.
     """
     with _blaming(path):
-        arrays = read_arrays(path)
+        arrays = read_arrays(path, "model")
         if "format" not in arrays or arrays["format"].tolist() != FORMAT:
             raise ValueError("not a fastkm model (a .npz file of something else)")
         version = _scalar(arrays, "version", "i")
