@@ -17,6 +17,7 @@ from fastkm.many import KMeansRuns, kmeans_many
 from fastkm.minibatch import MiniBatchKMeans
 from fastkm.path import KMeansPath, kmeans_path
 from fastkm.spherical import SphericalKMeans
+from fastkm.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -38,4 +39,5 @@ __all__ = [
     "kmeans_path",
     "kmeans_plusplus",
     "nearest_centers",
+    "warmup",
 ]

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import KMeansResult, __version__, assign, files, kmeans, tour
+from fastkm import KMeansResult, __version__, assign, files, kmeans, tour, warmup
 from fastkm.validation import INITS
 
 Array = NDArray[Any]
@@ -99,6 +99,7 @@ The first run compiles for up to half a minute; later ones start at once.""",
     _add_tour(commands)
     _add_fit(commands)
     _add_predict(commands)
+    _add_warmup(commands)
     return parser
 
 
@@ -226,6 +227,16 @@ Find the nearest center of each sample: one label per line, from 0.
     parser.set_defaults(run=_predict)
 
 
+def _add_warmup(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = commands.add_parser(
+        "warmup",
+        help="compile ahead of time",
+        description="Compile what common fits need, so that the first one starts at "
+        "once. Takes a minute or two.",
+    )
+    parser.set_defaults(run=_warmup)
+
+
 def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
@@ -345,6 +356,11 @@ def _predict(arguments: argparse.Namespace) -> int:
         return 0
     with files.replacing(arguments.output) as file:
         np.save(file, labels)
+    return 0
+
+
+def _warmup(arguments: argparse.Namespace) -> int:
+    warmup()
     return 0
 
 

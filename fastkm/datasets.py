@@ -192,7 +192,7 @@ def read_idx(path: PathLike) -> Array:
     array([7, 2, 1], dtype=uint8)
     """
     with _opened(path) as stream:
-        magic = _take(stream, 4)
+        magic = take(stream, 4)
         if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_DTYPES:
             raise ValueError(
                 f"{path}: no IDX file, it starts with {magic.hex(' ') or 'nothing'}; 4 "
@@ -201,7 +201,7 @@ def read_idx(path: PathLike) -> Array:
             )
         if magic[3] == 0:
             raise ValueError(f"{path}: IDX file of 0 dimensions, at least 1 is needed")
-        sizes = _take(stream, 4 * magic[3])
+        sizes = take(stream, 4 * magic[3])
         if len(sizes) < 4 * magic[3]:
             raise ValueError(
                 f"{path}: truncated IDX header, {magic[3]} dimensions take "
@@ -212,7 +212,7 @@ def read_idx(path: PathLike) -> Array:
         promised = math.prod(shape) * dtype.itemsize
         # One byte more than promised tells of trailing bytes (and at the end of gzip
         # data its checksum is compared), yet a gzip bomb is not inflated.
-        data = _take(stream, promised + 1)
+        data = take(stream, promised + 1)
     if len(data) != promised:
         found = f"only {len(data)} follow" if len(data) < promised else "more follow"
         raise ValueError(
@@ -241,7 +241,7 @@ def _opened(path: PathLike) -> Iterator[Stream]:
             raise ValueError(f"{path}: corrupted gzip data: {error}") from None
 
 
-def _take(stream: Stream, n_bytes: int) -> bytearray:
+def take(stream: Stream, n_bytes: int) -> bytearray:
     """Read n_bytes, or what there is: `stream.read(n_bytes)` would allocate first."""
     data = bytearray()
     while chunk := stream.read(min(CHUNK, n_bytes - len(data))):
@@ -405,7 +405,7 @@ def _md5(path: Path) -> str:
     """MD5 of the uncompressed content, of no more than tells it from MNIST's."""
     try:
         with _opened(path) as stream:
-            content = _take(stream, MNIST_LARGEST + 1)
+            content = take(stream, MNIST_LARGEST + 1)
     except ValueError:
         return "none (corrupted gzip data)"
     return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import warnings
+import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastkm import validation
-from fastkm.datasets import read_idx
+from fastkm.datasets import read_idx, take
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
@@ -36,6 +37,7 @@ FORMAT = "fastkm-model"
 VERSION = 2
 PARAMETER = "parameter "  # before the name of a parameter that is an array
 DELIMITERS = ",;\t"
+BOMB, SMALL = 200, 2**26  # a zip entry may grow so many times, or to so many bytes
 
 
 class Model(NamedTuple):
@@ -154,15 +156,56 @@ def _magic(path: PathLike) -> bytes:
 
 def _read_npy(path: PathLike) -> Array:
     with _opened(path) as stream, _parsing(".npy"):
-        array: Array = np.load(stream, allow_pickle=False)
-        return array
+        return _array(stream)
 
 
-def _read_npz(path: PathLike) -> dict[str, Array]:
+def _read_npz(path: PathLike, *, packed: bool = True) -> dict[str, Array]:
+    """Arrays of a .npz file; one that must not be `packed` is no bigger than its file.
+
+    What is in it besides arrays is left alone.
+    """
     with _opened(path) as stream, _parsing(".npz"):
-        with np.load(stream, allow_pickle=False) as arrays:
-            # An entry that is no .npy comes as bytes.
-            return {name: np.asarray(arrays[name]) for name in arrays}
+        arrays = {}
+        with zipfile.ZipFile(stream) as archive:
+            for entry in archive.infolist():
+                name, suffix = os.path.splitext(entry.filename)
+                if suffix != ".npy":
+                    continue
+                if entry.compress_type != zipfile.ZIP_STORED and not packed:
+                    raise ValueError(f"{name} is compressed, which fastkm never does")
+                if entry.file_size > max(BOMB * entry.compress_size, SMALL):
+                    raise ValueError(
+                        f"{name} would inflate from {entry.compress_size} bytes to "
+                        f"{entry.file_size}; unpack it yourself if that is meant"
+                    )
+                with archive.open(entry) as file:
+                    arrays[name] = _array(file)
+        return arrays
+
+
+def _array(stream: IO[bytes] | gzip.GzipFile) -> Array:
+    """Read an array in NumPy's format, of as many bytes as are there.
+
+    `numpy.load` allocates what the header claims before it reads.
+    """
+    version = np.lib.format.read_magic(stream)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"version {version} of the format holds no plain numbers")
+    shape, is_fortran, dtype = readers[version](stream)
+    if dtype.hasobject:
+        raise ValueError(
+            "holds Python objects; nothing is unpickled (allow_pickle=False)"
+        )
+    promised = math.prod(shape) * dtype.itemsize
+    data = take(stream, promised + 1)  # one more: zip compares its checksum at the end
+    if len(data) != promised:
+        found = f"only {len(data)} follow" if len(data) < promised else "more follow"
+        raise ValueError(f"its header promises {promised} bytes of data, {found}")
+    return np.ndarray(shape, dtype, data, order="F" if is_fortran else "C")
 
 
 def _one_of(arrays: dict[str, Array], key: str | None) -> Array:
@@ -312,7 +355,7 @@ def read_arrays(path: PathLike, kind: str) -> dict[str, Array]:
     with _blaming(path):
         if not _magic(path).startswith(b"PK"):
             raise ValueError(f"not a fastkm {kind} (no .npz file)")
-        return _read_npz(path)
+        return _read_npz(path, packed=False)
 
 
 def _plain(array: Array) -> Array:

@@ -45,6 +45,7 @@ def run(code, *arguments, env=None, timeout=240, returncode=0, **options):
         text=True,
         timeout=timeout,
         env=environment,
+        cwd=ROOT / "tests",  # else the checkout would come before PYTHONPATH
         **options,
     )
     assert done.returncode == returncode, done.stdout + done.stderr

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from scripts import run, script
 
 from fastkm import kmeans
 from fastkm.kernels import _cpus, _jit
@@ -120,3 +121,43 @@ def test_what_python_3_13_counts_is_taken(granted, monkeypatch):
     granted(None)
     monkeypatch.setattr(os, "process_cpu_count", lambda: 5, raising=False)
     assert _cpus.usable_cpus() == 5
+
+
+def test_without_fork_the_pool_has_nothing_to_register(monkeypatch):
+    """As on Windows."""
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    pool = _jit._Pool()
+    tasks = pool.submit(lambda chunk, n_chunks, x: chunk * x, 3, (7,))
+    assert [task.result() for task in tasks] == [7, 14]
+    pool.executor.shutdown()
+
+
+BARE = """
+import os, sys
+for name in ("sched_getaffinity", "sched_setaffinity", "fork", "register_at_fork",
+             "process_cpu_count", "posix_spawn"):
+    if hasattr(os, name):
+        delattr(os, name)
+for name in ("resource", "fcntl", "pwd", "grp"):
+    sys.modules[name] = None
+import numpy as np
+from fastkm import KMeans, kmeans
+X = np.random.default_rng(0).normal(size=(2000, 6))
+callback = lambda state: state.iteration == 2
+kmeans(X, 5, random_state=0, checkpoint=sys.argv[1], callback=callback)
+found = kmeans(X, 5, random_state=0, checkpoint=sys.argv[1])
+assert (KMeans(5, random_state=0).fit(X).labels_ == found.labels).all()
+print("works")
+"""
+
+
+def test_a_fit_without_what_only_some_systems_have(tmp_path):
+    assert run(BARE, str(tmp_path / "fit")) == "works"
+
+
+def test_a_fit_with_the_vectors_that_every_x86_has(tmp_path):
+    """Same bits as with this machine's vectors; no fused multiply-add either."""
+    code = script("print(fit(0, 1), fit(0, 4), fit(1, 1))")
+    here = run(code)
+    generic = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    assert run(code, env=generic, timeout=400) == here

@@ -6,12 +6,14 @@ import os
 import pickle
 import re
 import struct
+import sys
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import run
 
 from fastkm import files
 
@@ -39,6 +41,20 @@ def npz(**arrays):
 
 def csv(text):
     return text.encode()
+
+
+def claiming(shape):
+    """.npy data whose header claims another shape than that of X."""
+    claims = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    header = repr(claims).ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + X.tobytes()
+
+
+def zipped(name, content, kind=zipfile.ZIP_DEFLATED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", kind) as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
 
 
 @pytest.fixture
@@ -136,6 +152,19 @@ BAD_SAMPLES = {
     "truncated idx": (idx(IMAGES)[:-1], "promises 24 bytes"),
     "truncated gzip": (gzip.compress(idx(IMAGES))[:-12], "gzip"),
     "damaged gzip": (b"\x1f\x8b" + bytes(30), "gzip"),
+    "more than npy promises": (npy(X) + b"more", "promises 48 bytes of data, more"),
+    "absurd npy": (claiming((10**9, 10**6)), "promises 8000000000000000 bytes"),
+    "absurd npy, zipped": (gzip.compress(claiming((10**6, 10**4))), "only 48 follow"),
+    "absurd npz": (zipped("X.npy", claiming((10**6, 10**4))), "only 48 follow"),
+    "negative npy": (claiming((-3, 2)), "cannot be read as .npy"),
+    "absurd idx": (
+        struct.pack(">HBB2I", 0, 14, 2, 2**32 - 1, 2**32 - 1) + bytes(64),
+        "promises 147573952520956936200 bytes",
+    ),
+    "absurd idx, zipped": (
+        gzip.compress(struct.pack(">HBB2I", 0, 14, 2, 2**20, 2**14)),
+        "only 0 follow",
+    ),
     "truncated gzip of csv": (
         gzip.compress(csv("1,2\n" * 99999))[:-40],
         "cannot be read as gzip data",
@@ -240,6 +269,57 @@ def test_bad_models(path, name):
 def test_good_model_is_good(path):
     path.write_bytes(npz(**GOOD_MODEL))
     assert files.load_model(path).n_iter == 7
+
+
+LIMITED = """
+import resource, sys
+from fastkm import files
+read = getattr(files, sys.argv[1])
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[0])
+limit = pages * resource.getpagesize() + 150 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    read(sys.argv[2])
+except ValueError as error:
+    print(error)
+"""
+HOSTILE = {
+    "model of absurd centers": (
+        "load_model",
+        lambda: zipped("centers.npy", claiming((10**6, 10**4)), zipfile.ZIP_STORED),
+        "promises 80000000000 bytes",
+    ),
+    "model that is a zip bomb": (
+        "load_model",
+        lambda: zipped("centers.npy", npy(np.zeros((25_000, 1000)))),
+        "is compressed, which fastkm never does",
+    ),
+    "samples that are a zip bomb": (
+        "read_samples",
+        lambda: zipped("X.npy", npy(np.zeros((25_000, 1000)))),
+        "would inflate from",
+    ),
+    "idx of absurd sizes": (
+        "read_samples",
+        lambda: struct.pack(">HBB2I", 0, 14, 2, 2**20, 2**14) + bytes(99),
+        "promises 137438953472 bytes of data, only 99",
+    ),
+    "npy of absurd sizes": (
+        "read_samples",
+        lambda: claiming((10**6, 10**4)),
+        "promises 80000000000 bytes of data, only 48",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_header_claims_is_not_allocated(path, name):
+    """Read with 150 MB of memory left."""
+    reader, content, message = HOSTILE[name]
+    path.write_bytes(content())
+    assert message in run(LIMITED, reader, str(path))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 10, 200, 600, -30, -1])

@@ -75,7 +75,7 @@ def test_an_engine_keeps_what_it_states(engine, n, d, k, dtype):
 
 
 def test_seeding_and_all_that_a_model_does():
-    """12 bytes per sample, a bit per candidate, the sketch; predict, score, transform."""
+    """12 bytes per sample, a bit per candidate, the sketch; and the labels."""
     code = """
         from fastkm import KMeans, kmeans_plusplus
         model = KMeans(500, max_iter=2, n_threads=2)

@@ -155,3 +155,22 @@ def test_many_samples_do_not_stop_a_float32_sum():
     result = kmeans(X, 2, init=X[[0, -1]], tol=0)
     assert result.centers.ravel().tolist() == [1.5, 10.5]
     assert result.inertia == 20_000_000 * 0.0625
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_features", [1, 2])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_forty_million_samples_have_the_right_centers(engine, n_features):
+    """Peers add in float32, where a counter stops at 2^24."""
+    X = np.empty((40_000_000, n_features), np.float32)
+    rng = np.random.default_rng(0)
+    rng.random(dtype=np.float32, out=X)
+    X[::2] += 1
+    X[1::2] += 10
+    means = [X[start::2].mean(axis=0, dtype=np.float64) for start in (0, 1)]
+    result = kmeans(X, 2, init=X[:2], engine=engine)
+    assert np.array_equal(result.labels[::2], np.zeros(20_000_000, np.int32))
+    assert np.array_equal(result.labels[1::2], np.ones(20_000_000, np.int32))
+    # NumPy's pairwise sums of 2e7 numbers: far fewer than 2^10 roundings of 2^-53 on
+    # the way of each, then one to float32.
+    np.testing.assert_allclose(result.centers, means, rtol=2.0**-23, atol=0)

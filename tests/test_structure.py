@@ -53,6 +53,7 @@ ROOMS = {
     },
     "spherical": {"api", "estimator", "validation"},
     "classifier": {"api", "bases", "files", "parameters", "validation"},
+    "warmup": {"api", "metrics"},
 }
 NUMBA_ROOMS = {"kernels"}
 LIGHT = "numpy", "numba"

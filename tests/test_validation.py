@@ -195,6 +195,22 @@ WRONG = {
     "algorithm None": (fit(algorithm=None), ["algorithm=None", "'lloyd'"]),
     "copy_x": (fit(copy_x="no"), ["copy_x='no'", "True or False"]),
     "warm_start": (fit(warm_start=1), ["warm_start=1", "True or False"]),
+    # verbose, callback, max_time, checkpoint
+    "verbose negative": (fit(verbose=-1), ["verbose=-1", "at least 0"]),
+    "verbose text": (fit(verbose="yes"), ["verbose='yes'", "integer"]),
+    "verbose None": (fit(verbose=None), ["verbose=None", "integer"]),
+    "callback text": (fit(callback="stop"), ["callback='stop'", "callable"]),
+    "callback list": (fit(callback=[print]), ["callback=[", "callable"]),
+    "max_time zero": (fit(max_time=0), ["max_time=0", "above 0"]),
+    "max_time negative": (fit(max_time=-1.5), ["max_time=-1.5", "above 0"]),
+    "max_time NaN": (fit(max_time=NAN), ["max_time=nan", "above 0"]),
+    "max_time text": (fit(max_time="1h"), ["max_time='1h'", "seconds"]),
+    "max_time bool": (fit(max_time=True), ["max_time=True", "seconds"]),
+    "checkpoint number": (fit(checkpoint=3), ["checkpoint=3", "path"]),
+    "checkpoint bool": (fit(checkpoint=True), ["checkpoint=True", "path"]),
+    "checkpoint nowhere": (fit(checkpoint="/no/such/f"), ["'/no/such/f'", "folder"]),
+    "checkpoint folder": (fit(checkpoint="."), ["checkpoint='.'", "must be a file"]),
+    "classify callback": (classify(callback=1), ["callback=1", "callable"]),
     # engine
     "engine name": (fit(engine="gpu"), ["engine='gpu'", "'auto'", "'lanes'"]),
     "engine None": (fit(engine=None), ["engine=None", "'auto'"]),
@@ -360,7 +376,7 @@ def no_kernels(monkeypatch):
         module = importlib.import_module(f"fastkm.kernels.{info.name}")
         for name, kernel in list(vars(module).items()):
             home = str(getattr(kernel, "__module__", ""))
-            if info.name != "_jit" and home.startswith("fastkm.kernels"):
+            if not info.name.startswith("_") and home.startswith("fastkm.kernels"):
                 monkeypatch.setattr(module, name, computed)
 
 
@@ -402,6 +418,18 @@ def test_junk_from_a_callable_init_is_named(row):
         KMeans(2, init=result(value)).fit(X)
     message = str(caught.value)
     assert [word for word in words if word not in message] == []
+
+
+def test_how_many_wrong_calls_are_answered():
+    """Tables of wrong calls and files: parameters, samples, files, command line."""
+    import test_cli
+    import test_files
+    import test_interrupts
+
+    tables = [WRONG, JUNK, FAILING, test_cli.ERRORS]
+    tables += [test_files.BAD_SAMPLES, test_files.BAD_MODELS, test_files.HOSTILE]
+    tables += [test_interrupts.OTHER, test_interrupts.DAMAGED]
+    assert sum(map(len, tables)) >= 300
 
 
 def test_an_error_inside_a_callable_init_passes_through():

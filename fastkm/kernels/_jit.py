@@ -9,9 +9,6 @@ threads use it at once (workqueue) and another in a forked child (GNU OpenMP). H
 state is shared but a pool of threads that any caller may use, and a forked child
 starts its own. A fork waits for a compilation in another thread: the child would find
 the compiler locked for ever, and half changed.
-
-The disk cache (`NUMBA_CACHE_DIR`) notices changes in the file of a function, not in
-the files of the functions that it calls: set a new cache folder after such a change.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
+from fastkm.kernels._cache import KernelCache
 from fastkm.kernels._cpus import usable_cpus
 
 __all__ = ["default_threads", "inlined", "most_threads", "parallel", "serial"]
@@ -53,7 +51,7 @@ def default_threads() -> int:
 
 
 def serial(function: Kernel) -> Kernel:
-    """Compile a function, with the disk cache where there is a folder for it."""
+    """Compile a function when it is first called, or take it from the disk cache."""
     return _compile(function)
 
 
@@ -63,10 +61,8 @@ def inlined(function: Kernel) -> Kernel:
 
 
 def _compile(function: Kernel, **options: Any) -> Kernel:
-    try:
-        compiled: Any = numba.njit(function, cache=True, **OPTIONS, **options)
-    except RuntimeError:  # read-only installation and no home folder
-        compiled = numba.njit(function, **OPTIONS, **options)
+    compiled: Any = numba.njit(function, **OPTIONS, **options)
+    compiled._cache = KernelCache(function)
     return compiled
 
 

@@ -1,0 +1,38 @@
+"""Compile ahead of time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkm.api import kmeans
+from fastkm.metrics import squared_distances
+
+# Engine and number of features; the code for few features is made for each number.
+KINDS = [("blocks", 1), ("blocks", 2), ("blocks", 3), ("blocks", 4)]
+KINDS += [("lanes", 2), ("tiles", 16), ("skips", 16), ("prefix", 64)]
+
+
+def warmup() -> None:
+    """Compile all that common fits and predictions need, and keep it on the disk.
+
+    Takes a minute or two the first time, and a second or two when all is there. For
+    the image of a container, or before a service takes requests; nothing depends on
+    it. Code that is seldom needed is compiled when it is.
+
+    Examples
+    --------
+    >>> import fastkm
+    >>> fastkm.warmup()  # doctest: +SKIP
+    """
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        for engine, n_features in KINDS:
+            # Few directions, so that leading coordinates rule pairs out; copies at the
+            # end, so that some labels are ties, which only exact distances decide.
+            X = rng.normal(size=(2000, 4)) @ rng.normal(size=(4, n_features))
+            X[-20:] = X[:20]
+            X = X.astype(dtype)
+            kmeans(X, 130, random_state=0, max_iter=3, tol=1e-9, engine=engine)
+            kmeans(X, 40, init=X[-40:].repeat(2, 0)[:40], max_iter=2, engine=engine)
+            squared_distances(X[:10], X[:10])
+            kmeans(X[:50], 3, random_state=0)  # whole in one kernel
