@@ -24,6 +24,8 @@ from fastkm import engines, lloyd, validation
 from fastkm.api import as_weighted, assign, kmeans
 from fastkm.bases import ConvergenceWarning
 from fastkm.estimator import KMeans
+from fastkm.files import PathLike
+from fastkm.parameters import Self
 
 Array = NDArray[Any]
 
@@ -85,6 +87,8 @@ class BisectingKMeans(KMeans):
     True
     """
 
+    _saved = ("feature_names_in_", "_nodes", "_children", "_leaves")
+
     def __init__(
         self,
         n_clusters: int = 8,
@@ -141,6 +145,7 @@ class BisectingKMeans(KMeans):
         ConvergenceWarning
             When X has fewer distinct samples than n_clusters.
         """
+        self._keep_names(X, reset=True)
         X, weights = as_weighted(X, sample_weight)
         n_clusters = validation.check_n_clusters(self.n_clusters, len(X))
         strategy = validation.check_bisecting_strategy(self.bisecting_strategy)
@@ -198,6 +203,25 @@ class BisectingKMeans(KMeans):
         """Inertia of X about the centers of the predicted labels, sign turned."""
         X, weights = as_weighted(self._check_samples(X), sample_weight)
         return -self._inertia(X, weights, self.predict(X))
+
+    @classmethod
+    def from_centers(cls: type[Self], centers: ArrayLike, **params: Any) -> Self:
+        """Refuse: centers alone do not say how samples go down to them."""
+        raise TypeError(
+            f"{cls.__name__} has a tree, which centers do not give: use "
+            "KMeans.from_centers, or load"
+        )
+
+    @classmethod
+    def load(cls: type[Self], path: PathLike) -> Self:
+        """Read a model as `KMeans.load` does."""
+        model: Any = super().load(path)
+        nodes, children, leaves = (
+            vars(model).get(name, np.empty(0)) for name in cls._saved[1:]
+        )
+        if not is_tree(nodes, children, leaves, model.cluster_centers_):
+            raise ValueError(f"{path}: damaged model: no tree")
+        return model
 
     def _inertia(self, X: Array, weights: Array | None, labels: Array) -> float:
         n_threads = validation.check_n_threads(self.n_threads)
@@ -267,6 +291,22 @@ class Tree:
             rows = rows[self.weights[members] > 0]
         if (rows != rows[:1]).any():
             self.scores[node] = score
+
+
+def is_tree(nodes: Array, children: Array, leaves: Array, centers: Array) -> bool:
+    """Whether arrays from a file are a tree with these centers as its leaves."""
+    n_nodes = len(nodes)
+    if children.shape != (n_nodes, 2) or children.dtype.kind != "i" or not n_nodes:
+        return False
+    later = (children > np.arange(n_nodes)[:, None]) & (children < n_nodes)
+    if not (later.all(axis=1) | (children == LEAF).all(axis=1)).all():
+        return False
+    inner = children[children[:, 0] >= 0].ravel()
+    if len(np.unique(inner)) != n_nodes - 1 or len(inner) != n_nodes - 1:
+        return False
+    return np.array_equal(leaves, leaves_in_order(children)) and np.array_equal(
+        nodes[leaves], centers
+    )
 
 
 def leaves_in_order(children: Array) -> Array:

@@ -17,6 +17,8 @@ from fastkm import engines, lloyd, seeding, validation
 from fastkm.api import as_weighted
 from fastkm.batches import Clusters, Smoothed, cumulated, draw, learn
 from fastkm.estimator import KMeans
+from fastkm.files import PathLike
+from fastkm.parameters import Self
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -98,6 +100,7 @@ class MiniBatchKMeans(KMeans):
     """
 
     n_steps_: int
+    _saved = ("feature_names_in_", "_sums", "_weights")
 
     def __init__(
         self,
@@ -152,6 +155,7 @@ class MiniBatchKMeans(KMeans):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
+        self._keep_names(X, reset=True)
         X, weights = as_weighted(X, sample_weight)
         n_samples = len(X)
         given = self._checked(n_samples)
@@ -207,8 +211,10 @@ class MiniBatchKMeans(KMeans):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
+        is_first = not hasattr(self, "cluster_centers_")
+        self._keep_names(X, reset=is_first)
         X, weights = as_weighted(X, sample_weight)
-        if not hasattr(self, "_clusters"):
+        if is_first:
             given = self._checked(len(X))
             samples = engines.Lanes(X, weights, given.n_threads)
             init = self._checked_init(samples)
@@ -218,14 +224,37 @@ class MiniBatchKMeans(KMeans):
             )
             self.n_steps_ = 0
         else:
-            X = validation.as_samples(X, n_features=self.n_features_in_)
+            X = self._check_samples(X)
             # A later batch may hold fewer samples than there are clusters.
             given = self._checked(max(len(X), len(self.cluster_centers_)))
+            if not hasattr(self, "_clusters"):
+                self._go_on()
         ratio = given.reassignment_ratio
         learn(self._clusters, X, weights, self._rng, ratio, given.n_threads)
         self._keep(self._clusters, self._rng, X, weights, given.n_threads)
         self.n_steps_ += 1
         return self
+
+    def _go_on(self) -> None:
+        """Take over given centers, or what a file kept."""
+        self._rng = validation.check_random_state(self.random_state)
+        self._clusters = Clusters(self.cluster_centers_)
+        if hasattr(self, "_sums"):
+            self._clusters.sums, self._clusters.weights = self._sums, self._weights
+        self.n_steps_ = 0
+
+    @classmethod
+    def load(cls: type[Self], path: PathLike) -> Self:
+        """Read a model as `KMeans.load` does; `partial_fit` goes on with it."""
+        model: Any = super().load(path)
+        if hasattr(model, "_sums") and not (
+            model._sums.shape == model.cluster_centers_.shape
+            and model._weights.shape == model.cluster_centers_.shape[:1]
+            and (model._weights >= 0).all()
+            and np.isfinite(model._sums).all()
+        ):
+            raise ValueError(f"{path}: damaged model: sums of other clusters")
+        return model
 
     def _checked(self, n_samples: int) -> Given:
         """Check the parameters."""
@@ -277,6 +306,7 @@ class MiniBatchKMeans(KMeans):
     ) -> None:
         """Keep what was learned, and what it makes of X."""
         self._clusters, self._rng = clusters, rng
+        self._sums, self._weights = clusters.sums, clusters.weights
         self.cluster_centers_ = clusters.centers
         self.n_features_in_ = X.shape[1]
         for name in ("labels_", "inertia_"):  # of another call

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastkm import validation
 from fastkm.api import KMeansResult, kmeans
 from fastkm.estimator import KMeans
+from fastkm.parameters import Self
 
 Array = NDArray[Any]
 
@@ -96,6 +97,12 @@ class SphericalKMeans(KMeans):
         options = self._clustering()
         options["init"] = _directed(options["init"])
         return kmeans(unit, sample_weight=sample_weight, place=direction, **options)
+
+    @classmethod
+    def from_centers(cls: type[Self], centers: ArrayLike, **params: Any) -> Self:
+        """Make a model of given centers, which are divided by their length."""
+        checked = validation.as_samples(centers, name="centers")
+        return super().from_centers(directions(checked, "centers"), **params)
 
     def _check_samples(self, X: ArrayLike) -> Array:
         return directions(super()._check_samples(X))

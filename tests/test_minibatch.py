@@ -352,7 +352,7 @@ def test_bad_batches_are_named():
     model = MiniBatchKMeans(random_state=0).partial_fit(X[:50])
     centers = model.cluster_centers_.copy()
     with pytest.raises(
-        ValueError, match="X has 4 features, but the model is expecting 5"
+        ValueError, match="X has 4 features, but MiniBatchKMeans is expecting 5"
     ):
         model.partial_fit(X[:50, :4])
     with pytest.raises(ValueError, match=r"X\[0, 0\] is nan"):

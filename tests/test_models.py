@@ -285,6 +285,61 @@ def test_a_damaged_classifier_is_refused(changes, path, rng):
     assert str(path) in str(caught.value)
 
 
+RELATIVES = fastkm.MiniBatchKMeans, fastkm.BisectingKMeans, fastkm.SphericalKMeans
+
+
+@pytest.mark.parametrize("relative", RELATIVES)
+def test_relatives_keep_what_they_need(relative, path, rng):
+    X = samples(rng)
+    model = relative(5, random_state=0).fit(X)
+    model.save(path)
+    loaded = relative.load(path)
+    same(loaded.predict(X), model.labels_)
+    assert loaded.score(X) == model.score(X)
+    same(loaded.transform(X), model.transform(X))
+    with pytest.raises(ValueError, match="not KMeans"):
+        KMeans.load(path)
+
+
+def test_a_loaded_mini_batch_model_goes_on(path, rng):
+    X = samples(rng)
+    model = fastkm.MiniBatchKMeans(3, random_state=0, reassignment_ratio=0)
+    model.partial_fit(X[:20]).save(path)
+    loaded = fastkm.MiniBatchKMeans.load(path).partial_fit(X[20:])
+    same(loaded.cluster_centers_, model.partial_fit(X[20:]).cluster_centers_)
+    given = fastkm.MiniBatchKMeans.from_centers(X[:3]).partial_fit(X[3:])
+    assert given.n_steps_ == 1
+    rewritten(path, _weights=np.ones(2))
+    with pytest.raises(ValueError, match="damaged model"):
+        fastkm.MiniBatchKMeans.load(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_nodes": None},
+        {"_children": np.zeros((9, 2), int)},
+        {"_children": np.full((9, 2), 99)},
+        {"_leaves": np.arange(5)},
+        {"_nodes": np.zeros((9, 3))},
+    ],
+    ids=str,
+)
+def test_a_damaged_tree_is_refused(changes, path, rng):
+    fastkm.BisectingKMeans(5, random_state=0).fit(samples(rng)).save(path)
+    rewritten(path, **changes)
+    with pytest.raises(ValueError, match="damaged model"):
+        fastkm.BisectingKMeans.load(path)
+
+
+def test_centers_alone_are_no_tree_and_directions_have_length_one():
+    with pytest.raises(TypeError, match="has a tree"):
+        fastkm.BisectingKMeans.from_centers([[0.0], [1.0]])
+    model = fastkm.SphericalKMeans.from_centers([[3.0, 4.0], [0.0, 2.0]])
+    assert model.cluster_centers_.tolist() == [[0.6, 0.8], [0.0, 1.0]]
+    assert model.predict([[0.0, 9.0]]).tolist() == [1]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_truncated_file_is_refused(share, path, rng):
     KMeans(3).fit(samples(rng)).save(path)

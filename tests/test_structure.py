@@ -45,13 +45,14 @@ ROOMS = {
     "estimator": {"api", "bases", "metrics", "parameters", "validation"},
     "batches": {"engines", "lloyd", "seeding"},
     "minibatch": {
-        *("api", "bases", "batches", "engines", "estimator", "lloyd", "parameters"),
-        *("seeding", "validation"),
+        *("api", "bases", "batches", "engines", "estimator", "files", "lloyd"),
+        *("parameters", "seeding", "validation"),
     },
     "bisecting": {
-        *("api", "bases", "engines", "estimator", "lloyd", "parameters", "validation"),
+        *("api", "bases", "engines", "estimator", "files", "lloyd", "parameters"),
+        "validation",
     },
-    "spherical": {"api", "estimator", "validation"},
+    "spherical": {"api", "estimator", "parameters", "validation"},
     "classifier": {"api", "bases", "files", "parameters", "validation"},
     "warmup": {"api", "metrics"},
 }
