@@ -180,6 +180,16 @@ except ValueError as error:
     )
 
 
+def test_a_model_made_beside_sklearn_is_read_without_it():
+    model = KMeans(2, random_state=0).fit(np.arange(24.0).reshape(8, 3))
+    pickled = pickle.dumps(model.set_output(transform="default"))
+    run(
+        "import sys, pickle; sys.modules['sklearn'] = None\n"
+        f"model = pickle.loads({pickled!r})\n"
+        "assert len(model.predict([[0.0] * 3])) == 1 and model.n_clusters == 2"
+    )
+
+
 # --- its tools
 
 SAMPLES = datasets.load_iris().data
