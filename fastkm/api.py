@@ -109,7 +109,8 @@ def kmeans(
         times the mean variance of the features (weighted as the samples are). With 0
         it stops only when no center changes.
     random_state : int, Generator, RandomState, SeedSequence or None
-        Same integer, same result.
+        Same integer, same result. The samples of a small X (at most 2^15 numbers) may
+        come in any order: those that are drawn as centers are the same.
     frozen : array-like (n_clusters,) of bool, optional
         Which of the centers that `init` gives do not move. Their clusters may be or
         become empty.
