@@ -269,6 +269,10 @@ def test_names_of_columns_are_kept_and_compared(Model):
         model.predict(SAMPLES)
     with pytest.raises(TypeError, match="string names"):
         Model(3).fit(frame.rename(columns={"a": 0}), CLASSES)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(frame[["d"]] * np.nan, CLASSES)
+    assert model.feature_names_in_.tolist() == list("abcd")
+    np.testing.assert_array_equal(model.predict(frame), model.predict(frame.copy()))
     model.fit(SAMPLES, CLASSES)
     assert not hasattr(model, "feature_names_in_")
     with pytest.warns(UserWarning, match="fitted without feature names"):
