@@ -298,19 +298,19 @@ def _fit(arguments: argparse.Namespace) -> int:
             files.replacing(arguments.labels)
         )
         start = time.perf_counter()
-        result = kmeans(
-            X,
-            arguments.k,
-            init=arguments.init,
-            n_init="auto" if arguments.n_init is None else arguments.n_init,
-            max_iter=arguments.max_iter,
-            tol=arguments.tol,
-            random_state=arguments.seed,
-            n_threads=arguments.threads,
-        )
+        options = {
+            "n_clusters": arguments.k,
+            "init": arguments.init,
+            "n_init": "auto" if arguments.n_init is None else arguments.n_init,
+            "max_iter": arguments.max_iter,
+            "tol": arguments.tol,
+            "random_state": arguments.seed,
+            "n_threads": arguments.threads,
+        }
+        result = kmeans(X, **options)
         fitting = time.perf_counter() - start
         model = files.Model(result.centers, result.inertia, result.n_iter)
-        files.save_model(model_file, model)
+        files.save_model(model_file, model._replace(parameters=options))
         if labels_file:
             np.save(labels_file, result.labels)
     _print_fit(X, result, arguments)

@@ -128,7 +128,8 @@ def kmeans(
     verbose : int
         With 1, progress goes to stderr: a bar where tqdm is installed, else lines.
     random_state : int, Generator, RandomState, SeedSequence or None
-        Same integer, same result.
+        Same integer, same result. The samples of a small X (at most 2^15 numbers) may
+        come in any order: those that are drawn as centers are the same.
     frozen : array-like (n_clusters,) of bool, optional
         Which of the centers that `init` gives do not move. Their clusters may be or
         become empty.

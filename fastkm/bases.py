@@ -18,6 +18,7 @@ to provide (`Estimator.__getattr__`), which is the only case that imports it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sys
@@ -51,19 +52,11 @@ def joins(*names: str) -> Callable[[Class], Class]:
     return register
 
 
-def join(load: bool = False) -> bool:
-    """Add the bases that wait for scikit-learn; says whether there were any to add.
-
-    Without `load`, only if the program has imported scikit-learn.
-    """
-    if not _waiting or not (load or "sklearn.base" in sys.modules):
-        return False
+def join() -> None:
+    """Add the bases that wait for scikit-learn, if the program has imported it."""
+    if not _waiting or "sklearn.base" not in sys.modules:
+        return
     with _lock:
-        if load:
-            try:
-                importlib.import_module("sklearn.base")
-            except ImportError:
-                return False
         joined = [cls for cls, _ in _waiting]
         for cls, names in _waiting:
             theirs = tuple(_named(name) for name in names)
@@ -73,12 +66,13 @@ def join(load: bool = False) -> bool:
         # `transform`, `sample_weight` becomes a request that can be routed.
         for cls in _heirs(joined):
             super(cls, cls).__init_subclass__()
-    return bool(joined)
 
 
 def at_home() -> bool:
-    """Join, importing scikit-learn if need be; says whether it is installed."""
-    join(load=True)
+    """Import scikit-learn and join; says whether it is installed."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("sklearn.base")
+    join()
     return not _waiting
 
 
@@ -103,17 +97,17 @@ class Estimator:
 
         def __getattr__(self, name: str) -> Any:
             """Look again with scikit-learn's bases, if it may have the attribute."""
-            known = FROM_SKLEARN.fullmatch(name)
-            if known and join(load=True):
-                return getattr(self, name)
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if known and _waiting:
-                message += ": scikit-learn provides it, and is not installed"
+            if FROM_SKLEARN.fullmatch(name):
+                if not at_home():
+                    message += ": scikit-learn provides it, and is not installed"
+                elif hasattr(type(self), name):
+                    return super().__getattribute__(name)
             raise AttributeError(message)
 
     def __sklearn_tags__(self) -> Any:
         """Describe the estimator to scikit-learn; its own method takes over."""
-        join(load=True)
+        at_home()
         return self.__sklearn_tags__()
 
 

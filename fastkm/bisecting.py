@@ -25,7 +25,7 @@ from fastkm.api import as_weighted, assign, kmeans
 from fastkm.bases import ConvergenceWarning
 from fastkm.estimator import KMeans
 from fastkm.files import PathLike
-from fastkm.parameters import Self
+from fastkm.parameters import Self, feature_names
 
 Array = NDArray[Any]
 
@@ -145,7 +145,7 @@ class BisectingKMeans(KMeans):
         ConvergenceWarning
             When X has fewer distinct samples than n_clusters.
         """
-        self._keep_names(X, reset=True)
+        names = feature_names(X)
         X, weights = as_weighted(X, sample_weight)
         n_clusters = validation.check_n_clusters(self.n_clusters, len(X))
         strategy = validation.check_bisecting_strategy(self.bisecting_strategy)
@@ -169,6 +169,7 @@ class BisectingKMeans(KMeans):
                 ConvergenceWarning,
             )
 
+        self._keep_names(names)
         self._nodes, self._children = np.array(tree.centers), np.array(tree.children)
         self._leaves = leaves_in_order(self._children)
         self.cluster_centers_ = self._nodes[self._leaves]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastkm import files, validation
 from fastkm.api import assign, kmeans
 from fastkm.bases import joins
-from fastkm.parameters import Parameters, Self
+from fastkm.parameters import Parameters, Self, feature_names
 
 Array = NDArray[Any]
 
@@ -95,7 +95,7 @@ class ClusterClassifier(Parameters):
         ValueError
             If X, y or a parameter is out of its range; the message names it.
         """
-        self._keep_names(X, reset=True)
+        names = feature_names(X)
         X = validation.as_samples(X)
         classes, codes = validation.as_classes(y, len(X))
         result = kmeans(X, sample_weight=sample_weight, **self._clustering())
@@ -103,6 +103,7 @@ class ClusterClassifier(Parameters):
         votes = _count(result.labels, codes, weights, len(result.centers), len(classes))
         totals = votes.sum(axis=1)
         filled = totals > 0
+        self._keep_names(names)
         self.classes_ = classes
         self.cluster_centers_ = result.centers[filled]
         self.cluster_probabilities_ = votes[filled] / totals[filled, None]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastkm import metrics, validation
 from fastkm.api import KMeansResult, assign, kmeans, nearest_centers
 from fastkm.bases import joins
-from fastkm.parameters import Parameters, Self
+from fastkm.parameters import Parameters, Self, feature_names
 
 Array = NDArray[Any]
 
@@ -139,8 +139,9 @@ class KMeans(Parameters):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
-        self._keep_names(X, reset=True)
+        names = feature_names(X)
         result = self._cluster(X, sample_weight)
+        self._keep_names(names)
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
         self.inertia_ = result.inertia

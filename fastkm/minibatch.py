@@ -18,7 +18,7 @@ from fastkm.api import as_weighted
 from fastkm.batches import Clusters, Smoothed, cumulated, draw, learn
 from fastkm.estimator import KMeans
 from fastkm.files import PathLike
-from fastkm.parameters import Self
+from fastkm.parameters import Self, feature_names
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -155,7 +155,7 @@ class MiniBatchKMeans(KMeans):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
-        self._keep_names(X, reset=True)
+        names = feature_names(X)
         X, weights = as_weighted(X, sample_weight)
         n_samples = len(X)
         given = self._checked(n_samples)
@@ -180,6 +180,7 @@ class MiniBatchKMeans(KMeans):
             if moved <= threshold or smoothed.n_worse >= given.max_no_improvement:
                 break
         self._keep(clusters, rng, X, weights, given.n_threads)
+        self._keep_names(names)
         self.n_steps_ = step
         self.n_iter_ = math.ceil(step * given.batch_size / n_samples)
         if not self.compute_labels:
@@ -211,8 +212,9 @@ class MiniBatchKMeans(KMeans):
         ValueError
             If X or a parameter is out of its range; the message names it.
         """
-        is_first = not hasattr(self, "cluster_centers_")
-        self._keep_names(X, reset=is_first)
+        is_first, names = not hasattr(self, "cluster_centers_"), feature_names(X)
+        if not is_first:
+            X = self._check_samples(X)
         X, weights = as_weighted(X, sample_weight)
         if is_first:
             given = self._checked(len(X))
@@ -224,7 +226,6 @@ class MiniBatchKMeans(KMeans):
             )
             self.n_steps_ = 0
         else:
-            X = self._check_samples(X)
             # A later batch may hold fewer samples than there are clusters.
             given = self._checked(max(len(X), len(self.cluster_centers_)))
             if not hasattr(self, "_clusters"):
@@ -232,6 +233,8 @@ class MiniBatchKMeans(KMeans):
         ratio = given.reassignment_ratio
         learn(self._clusters, X, weights, self._rng, ratio, given.n_threads)
         self._keep(self._clusters, self._rng, X, weights, given.n_threads)
+        if is_first:
+            self._keep_names(names)
         self.n_steps_ += 1
         return self
 

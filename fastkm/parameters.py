@@ -111,19 +111,18 @@ class Parameters(Estimator):
         ]
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def _keep_names(self, X: Any, *, reset: bool) -> None:
-        """Keep the names of a DataFrame's columns, or compare them to those kept.
+    def _keep_names(self, names: Array | None) -> None:
+        """Set `feature_names_in_` to the `feature_names` of a fit."""
+        vars(self).pop("feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = names
 
-        By scikit-learn where it is installed: a model that met its samples as a
-        DataFrame has `feature_names_in_`, and objects to columns of other names.
-        """
-        named = hasattr(X, "columns") or hasattr(X, "column_names")
-        if reset and not named:
-            vars(self).pop("feature_names_in_", None)
-        elif (named or hasattr(self, "feature_names_in_")) and at_home():
+    def _compare_names(self, X: Any) -> None:
+        """Let scikit-learn warn or raise where the names are not those of the fit."""
+        if (_has_names(X) or hasattr(self, "feature_names_in_")) and at_home():
             from sklearn.utils.validation import validate_data
 
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            validate_data(self, X, reset=False, skip_check_array=True)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "cluster_centers_"):
@@ -136,7 +135,7 @@ class Parameters(Estimator):
     def _check_samples(self, X: ArrayLike) -> Array:
         """Samples for a fitted model."""
         self._check_fitted()
-        self._keep_names(X, reset=False)
+        self._compare_names(X)
         return validation.as_samples(
             X, n_features=self.n_features_in_, expected_by=type(self).__name__
         )
@@ -206,6 +205,21 @@ class Parameters(Estimator):
         fitted = {"inertia_": found.inertia, "n_iter_": found.n_iter, **found.extras}
         vars(model).update({k: v for k, v in fitted.items() if v is not None})
         return model
+
+
+def feature_names(X: Any) -> Array | None:
+    """Names of a DataFrame's columns, as scikit-learn (if installed) takes them."""
+    if not _has_names(X) or not at_home():
+        return None
+    from sklearn.utils.validation import validate_data
+
+    probe = Parameters()  # a fit that fails later must not leave its names behind
+    validate_data(probe, X, reset=True, skip_check_array=True)
+    return getattr(probe, "feature_names_in_", None)
+
+
+def _has_names(X: Any) -> bool:
+    return hasattr(X, "columns") or hasattr(X, "column_names")
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -239,7 +239,9 @@ def test_the_command_line_and_a_model_read_each_others_files(path, tmp_path, rng
     assert main(["predict", str(path), str(tmp_path / "X.npy"), "-o", str(labels)]) == 0
     same(np.load(labels), KMeans(3, random_state=0).fit(X).labels_)
     assert main(["fit", str(tmp_path / "X.npy"), "-k", "3", "-o", str(path)]) == 0
-    same(KMeans.load(path).predict(X), np.load(labels))
+    loaded = KMeans.load(path)
+    same(loaded.predict(X), np.load(labels))
+    assert (loaded.n_clusters, loaded.random_state, loaded.n_init) == (3, 0, "auto")
 
 
 def test_only_a_fitted_model_is_saved(path):

@@ -139,24 +139,20 @@ except sklearn.exceptions.NotFittedError:
 
 
 @pytest.mark.parametrize(
-    "ask",
+    ("imports", "ask"),
     [
-        "sklearn.base.clone(model)",
-        "sklearn.utils.get_tags(model)",
-        "model.set_output(transform='default')",
-        "model.get_feature_names_out()",
-        "model.get_metadata_routing()",
-        "model.set_score_request(sample_weight=True)",
-        "model._repr_mimebundle_()",
+        ("sklearn.base", "sklearn.base.clone(model)"),
+        ("sklearn.utils", "sklearn.utils.get_tags(model)"),
+        ("sys", "model.set_output(transform='default')"),
+        ("sys", "model.get_metadata_routing()"),
+        ("sys", "model.set_score_request"),
+        ("sys", "model._repr_mimebundle_()"),
     ],
 )
-def test_whatever_asks_first_brings_sklearns_bases(ask):
-    options = "sklearn.set_config(enable_metadata_routing=True)"
-    imports = f"import sklearn.base, sklearn.utils; {options}" if "_req" in ask else ""
-    imports = imports or ("import sklearn.base" if "sklearn" in ask else "")
+def test_whatever_asks_first_brings_sklearns_bases(imports, ask):
     run(
-        f"{FITTED}\n{imports}\n{ask}\nimport sklearn.base\n"
-        "assert isinstance(model, sklearn.base.BaseEstimator)"
+        f"import fastkm; model = fastkm.KMeans(2); import {imports}; {ask}\n"
+        "import sklearn.base; assert isinstance(model, sklearn.base.BaseEstimator)"
     )
 
 
@@ -181,6 +177,16 @@ try:
 except ValueError as error:
     assert "not fitted" in str(error)
 """
+    )
+
+
+def test_a_model_made_beside_sklearn_is_read_without_it():
+    model = KMeans(2, random_state=0).fit(np.arange(24.0).reshape(8, 3))
+    pickled = pickle.dumps(model.set_output(transform="default"))
+    run(
+        "import sys, pickle; sys.modules['sklearn'] = None\n"
+        f"model = pickle.loads({pickled!r})\n"
+        "assert len(model.predict([[0.0] * 3])) == 1 and model.n_clusters == 2"
     )
 
 
@@ -263,6 +269,10 @@ def test_names_of_columns_are_kept_and_compared(Model):
         model.predict(SAMPLES)
     with pytest.raises(TypeError, match="string names"):
         Model(3).fit(frame.rename(columns={"a": 0}), CLASSES)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(frame[["d"]] * np.nan, CLASSES)
+    assert model.feature_names_in_.tolist() == list("abcd")
+    np.testing.assert_array_equal(model.predict(frame), model.predict(frame.copy()))
     model.fit(SAMPLES, CLASSES)
     assert not hasattr(model, "feature_names_in_")
     with pytest.warns(UserWarning, match="fitted without feature names"):
