@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -92,8 +93,10 @@ def kmeans(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
-        float32 stays float32, float16 becomes float32, all else float64.
+    X : array-like or sparse matrix (n_samples, n_features), finite
+        float32 stays float32, float16 becomes float32, all else float64. Large arrays
+        of booleans or of integers of at most 16 bits are used as they are, sparse
+        matrices are made dense some MB at a time.
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), not negative, optional
         A sample of weight 3 counts as three samples.
@@ -142,17 +145,17 @@ def kmeans(
     >>> result.centers.tolist(), result.inertia
     ([[0.0, 1.0], [9.0, 1.0]], 4.0)
     """
-    X, weights = as_weighted(X, sample_weight)
-    n_clusters = validation.check_n_clusters(n_clusters, len(X))
+    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_clusters = validation.check_n_clusters(n_clusters, len(data))
     init = validation.check_init(init)
     n_init = validation.check_n_init(n_init, init)
     max_iter = validation.check_integer(max_iter, "max_iter")
     tol = validation.check_tol(tol)
     n_threads = validation.check_n_threads(n_threads)
     name = validation.check_engine(engine)
-    samples = engines.Lanes(X, weights, n_threads)
+    samples = engines.exact_engine(data, weights, n_threads)
     if not isinstance(init, str) and not callable(init):
-        init = validation.as_init(init, X, n_clusters, samples.total_weight())
+        init = validation.as_init(init, data, n_clusters, samples.total_weight())
         if n_init > 1:
             validation.warn(
                 f"n_init={n_init} with an array as init: one run is done, for all "
@@ -162,7 +165,9 @@ def kmeans(
             n_init = 1
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
 
-    choice = engines.choose(X, weights, n_clusters, n_threads, name, n_init * max_iter)
+    choice = engines.choose(
+        data, weights, n_clusters, n_threads, name, n_init * max_iter
+    )
     threshold = tol * lloyd.mean_variance(choice.engine) if tol > 0 else 0.0
     best, best_run, inertias = None, 0, []
     for number in range(n_init):
@@ -197,13 +202,15 @@ def kmeans(
 
 
 def as_weighted(
-    X: ArrayLike, sample_weight: ArrayLike | None
-) -> tuple[Array, Array | None]:
+    X: Any,
+    sample_weight: ArrayLike | None,
+    as_samples: Callable[..., Any] = validation.as_samples,
+) -> tuple[Any, Array | None]:
     """Checked samples and weights (None where all are one)."""
-    samples = validation.as_samples(X)
+    samples = as_samples(X)
     weights = validation.as_weights(sample_weight, len(samples))
     if weights is not None:
-        validation.as_samples(samples, total_weight=float(weights.sum()))
+        as_samples(samples, total_weight=float(weights.sum()))
     return samples, weights
 
 
@@ -217,7 +224,7 @@ def assign(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     centers : array-like (n_clusters, n_features), finite
     n_threads : int, optional
 
@@ -238,10 +245,12 @@ def assign(
     >>> labels.tolist(), distances.tolist()
     ([0, 1, 0], [0.0, 0.0, 2.25])
     """
-    X = validation.as_samples(X)
-    centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
+    samples = validation.as_input(X)
+    centers = validation.as_centers(
+        centers, n_features=samples.shape[1], total_weight=len(samples)
+    )
     n_threads = validation.check_n_threads(n_threads)
-    choice = engines.choose(X, None, len(centers), n_threads)
+    choice = engines.choose(samples, None, len(centers), n_threads)
     return choice.engine.assign(centers)
 
 
@@ -260,7 +269,7 @@ def kmeans_plusplus(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), optional
     n_local_trials : int, optional
@@ -271,7 +280,7 @@ def kmeans_plusplus(
 
     Returns
     -------
-    centers : (n_clusters, n_features), of the dtype of X
+    centers : (n_clusters, n_features), of the dtype of X, float64 for integers
     indices : (n_clusters,) int64
         The chosen samples: centers == X[indices].
 
@@ -292,11 +301,11 @@ def kmeans_plusplus(
     >>> centers.round().ravel().tolist()
     [9.0, 0.0]
     """
-    X, weights = as_weighted(X, sample_weight)
-    n_clusters = validation.check_n_clusters(n_clusters, len(X))
+    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_clusters = validation.check_n_clusters(n_clusters, len(data))
     if n_local_trials is not None:
         n_local_trials = validation.check_integer(n_local_trials, "n_local_trials")
-    samples = engines.Lanes(X, weights, validation.check_n_threads(n_threads))
+    samples = engines.exact_engine(data, weights, validation.check_n_threads(n_threads))
     rng = validation.check_random_state(random_state)
     indices = seeding.plusplus(samples, n_clusters, rng, n_local_trials)
-    return X[indices], indices
+    return samples.rows(indices), indices

@@ -21,11 +21,12 @@ ROOMS = {
     "kernels": {"kernels"},
     "engines": {"engines", "kernels", "exactsum"},
     "lloyd": {"engines"},  # for type checking only, see below
-    "validation": {"engines", "kernels"},
-    "seeding": {"validation", "engines", "kernels"},
+    "inputs": {"engines"},
+    "validation": {"inputs", "engines", "kernels"},
+    "seeding": {"validation", "engines"},
     "api": {"engines", "lloyd", "seeding", "validation"},
     "metrics": {"api", "engines", "validation"},
-    "estimator": {"api", "metrics", "validation"},
+    "estimator": {"api", "engines", "metrics", "validation"},
     "classifier": {"api", "estimator", "validation"},
 }
 NUMBA_ROOMS = {"kernels"}

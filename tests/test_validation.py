@@ -73,12 +73,29 @@ WRONG = {
     "X durations": (fit(np.zeros((2, 2), "m8[s]")), ["X", "timedelta64"]),
     "X records": (fit(np.zeros((2, 2), "f8,f8")), ["X", "f8"]),
     "X complex": (fit(X * 1j), ["X", "complex128", "Complex data not supported"]),
-    "X object complex": (fit(with_value(1j, dtype=object)), ["X", "complex"]),
-    "X sparse": (fit(scipy.sparse.csr_array(X)), ["X", "sparse", "dense"], TypeError),
+    "X object complex": (
+        fit(with_value(1j, dtype=object)),
+        ["X", "complex"],
+        TypeError,
+    ),
+    "X sparse NaN": (fit(scipy.sparse.csr_array(with_value(NAN))), ["X[2, 1]", "NaN"]),
+    "X sparse -inf": (
+        fit(scipy.sparse.coo_array(with_value(-INF, 3, 0))),
+        ["X[3, 0]", "-inf"],
+    ),
+    "X sparse complex": (fit(scipy.sparse.csr_array(X * 1j)), ["X", "Complex"]),
+    "X sparse no samples": (
+        fit(scipy.sparse.csr_array((0, 3))),
+        ["X", "(0, 3)", "0 sample"],
+    ),
+    "X sparse 1e300": (
+        fit(scipy.sparse.csr_matrix(with_value(1e300))),
+        ["X", "1e+300", "overflow"],
+    ),
     "X sparse-like": (fit(SparseLike()), ["X", "sparse", "SparseLike"], TypeError),
     "X 1e300": (fit(with_value(1e300)), ["X", "1e+300", "overflow"]),
     "X -1e200": (fit(with_value(-1e200)), ["X", "1e+200", "overflow"]),
-    "X set": (fit({1.0, 2.0}), ["X", "()"]),
+    "X set": (fit({1.0, 2.0}), ["X", "'set'", "number"], TypeError),
     "X string": (fit("data.csv"), ["X", "numbers"]),
     "kmeans X NaN": (kmeans(with_value(NAN), 2), ["X[2, 1]", "nan"]),
     # n_clusters
@@ -121,7 +138,7 @@ WRONG = {
     "weight complex": (fit(sample_weight=np.ones(4) * 1j), ["sample_weight"]),
     "weight complex number": (fit(sample_weight=1j), ["sample_weight", "1j"]),
     "weight ragged": (fit(sample_weight=[1, [1, 2], 1, 1]), ["sample_weight"]),
-    "weight dict": (fit(sample_weight={0: 1.0}), ["sample_weight"]),
+    "weight dict": (fit(sample_weight={0: 1.0}), ["sample_weight"], TypeError),
     "weight sum overflows": (
         fit(sample_weight=np.full(4, 1e308)),
         ["sample_weight", "1e+308", "overflow"],
