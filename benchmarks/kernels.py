@@ -11,8 +11,8 @@ from benchmarks import data, limits
 from benchmarks.data import CASES, N_THREADS, Timed
 from fastkm import lloyd
 from fastkm.engines import ENGINES, Lanes
+from fastkm.engines.chosen import ChosenInMemory
 from fastkm.kernels import sums
-from fastkm.seeding import Chosen
 
 N_OTHERS = 4  # centers or candidates of a kernel that takes some at once
 
@@ -95,7 +95,8 @@ def _passes(case):
     labels, distances = data.make_engine("auto", X, len(centers)).assign(centers)
     n_chunks = samples.n_chunks(1.0 * X.size)
     some = np.arange(1, 1 + N_OTHERS)
-    chosen = Chosen(samples, 0, len(centers), N_OTHERS)
+    chosen = ChosenInMemory(samples, len(centers), N_OTHERS)
+    chosen.add(0)
     chosen.potentials(some)
     wide = centers.astype(np.float64)
     per_sample = 8 * len(X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -106,8 +107,10 @@ def kmeans(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
-        float32 stays float32, float16 becomes float32, all else float64.
+    X : array-like or sparse matrix (n_samples, n_features), finite
+        float32 stays float32, float16 becomes float32, all else float64. Large arrays
+        of booleans or of integers of at most 16 bits are used as they are, sparse
+        matrices are made dense some MB at a time.
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), not negative, optional
         A sample of weight 3 counts as three samples.
@@ -190,8 +193,8 @@ def kmeans(
     >>> result.centers.tolist(), result.inertia
     ([[0.0, 1.0], [9.0, 1.0]], 4.0)
     """
-    X, weights = as_weighted(X, sample_weight)
-    n_clusters = validation.check_n_clusters(n_clusters, len(X))
+    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_clusters = validation.check_n_clusters(n_clusters, len(data))
     init = validation.check_init(init)
     n_init = validation.check_n_init(n_init, init)
     max_iter = validation.check_integer(max_iter, "max_iter")
@@ -200,9 +203,11 @@ def kmeans(
     n_swaps = validation.check_integer(n_swaps, "n_swaps", least=0)
     name = validation.check_engine(engine)
     held = validation.as_frozen(frozen, n_clusters, init)
-    samples = engines.Lanes(X, weights, n_threads)
+    samples = engines.exact_engine(data, weights, n_threads)
+    if n_swaps:
+        validation.check_dense(data, "n_swaps")
     if not isinstance(init, str) and not callable(init):
-        init = validation.as_init(init, X, n_clusters, samples.total_weight())
+        init = validation.as_init(init, data, n_clusters, samples.total_weight())
         if n_init > 1:
             validation.warn(
                 "Explicit initial center position passed: performing only one init in "
@@ -232,22 +237,26 @@ def kmeans(
             "frozen": None if held is None else np.flatnonzero(held).tolist(),
             "place": place.__qualname__,
         }
-        progress = Checkpoint(path, fit_of(X, weights, init, seeded, parameters), rng)
+        progress = Checkpoint(
+            path, fit_of(data, weights, init, seeded, parameters), rng
+        )
 
     rule = lloyd.Rule(place, held)
     options = small.Options(n_clusters, init, max_iter, tol, n_threads, rule)
     is_watched = path is not None or watch.is_needed
     is_plain = not is_watched and held is None and place is lloyd.mean
     fits: Fits
-    if name == "auto" and is_plain and small.serves(X, n_clusters):
+    is_small = isinstance(samples, engines.Lanes) and small.serves(data, n_clusters)
+    if name == "auto" and is_plain and is_small:
         fits = InOneKernel(samples, options, rng)
     else:
         n_steps = n_init * max_iter
-        choice = engines.choose(X, weights, n_clusters, n_threads, name, n_steps)
+        choice = engines.choose(data, weights, n_clusters, n_threads, name, n_steps)
         fits = OverAnEngine(choice, samples, options, rng, watch)
     with watch:
         best, n_swapped = fits.run(init, n_init, progress), 0
         if n_swaps and not watch.stopped:
+            assert isinstance(samples, engines.Lanes)
             centers, n_swapped = swaps.swap(samples, best.centers, rng, n_swaps, held)
         if n_swapped:
             another = Progress(inertias=[*progress.inertias])
@@ -290,13 +299,15 @@ def as_result(
 
 
 def as_weighted(
-    X: ArrayLike, sample_weight: ArrayLike | None
+    X: ArrayLike,
+    sample_weight: ArrayLike | None,
+    read: Callable[..., Array] = validation.as_samples,
 ) -> tuple[Array, Array | None]:
     """Checked samples and weights (None where all are one)."""
-    samples = validation.as_samples(X)
+    samples = read(X)
     weights = validation.as_weights(sample_weight, len(samples))
     if weights is not None:
-        validation.as_samples(samples, total_weight=float(weights.sum()))
+        read(samples, total_weight=float(weights.sum()))
     return samples, weights
 
 
@@ -310,7 +321,7 @@ def assign(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     centers : array-like (n_clusters, n_features), finite
     n_threads : int, optional
 
@@ -331,10 +342,12 @@ def assign(
     >>> labels.tolist(), distances.tolist()
     ([0, 1, 0], [0.0, 0.0, 2.25])
     """
-    X = validation.as_samples(X)
-    centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
+    samples = validation.as_input(X)
+    centers = validation.as_centers(
+        centers, n_features=samples.shape[1], total_weight=len(samples)
+    )
     n_threads = validation.check_n_threads(n_threads)
-    choice = engines.choose(X, None, len(centers), n_threads)
+    choice = engines.choose(samples, None, len(centers), n_threads)
     return choice.engine.assign(centers)
 
 
@@ -351,7 +364,7 @@ def nearest_centers(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     centers : array-like (n_clusters, n_features), finite
     n_nearest : int, from 1 to n_clusters
     n_threads : int, optional
@@ -374,11 +387,18 @@ def nearest_centers(
     >>> labels.tolist(), distances.tolist()
     ([[0, 2]], [[4.0, 4.0]])
     """
-    X = validation.as_samples(X)
-    centers = validation.as_centers(centers, n_features=X.shape[1], total_weight=len(X))
+    data = validation.as_input(X)
+    centers = validation.as_centers(
+        centers, n_features=data.shape[1], total_weight=len(data)
+    )
     n_nearest = validation.check_n_nearest(n_nearest, len(centers))
-    samples = engines.Lanes(X, None, validation.check_n_threads(n_threads))
-    return samples.nearest(centers, n_nearest)
+    n_threads = validation.check_n_threads(n_threads)
+    answers = [
+        engines.Lanes(chunk, None, n_threads).nearest(centers, n_nearest)
+        for chunk in ([data] if isinstance(data, np.ndarray) else data)
+    ]
+    labels, distances = zip(*answers, strict=True)
+    return np.concatenate(labels), np.concatenate(distances)
 
 
 def kmeans_plusplus(
@@ -396,7 +416,7 @@ def kmeans_plusplus(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), optional
     n_local_trials : int, optional
@@ -407,7 +427,7 @@ def kmeans_plusplus(
 
     Returns
     -------
-    centers : (n_clusters, n_features), of the dtype of X
+    centers : (n_clusters, n_features), of the dtype of X, float64 for integers
     indices : (n_clusters,) int64
         The chosen samples: centers == X[indices].
 
@@ -428,14 +448,14 @@ def kmeans_plusplus(
     >>> centers.round().ravel().tolist()
     [9.0, 0.0]
     """
-    X, weights = as_weighted(X, sample_weight)
-    n_clusters = validation.check_n_clusters(n_clusters, len(X))
+    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_clusters = validation.check_n_clusters(n_clusters, len(data))
     if n_local_trials is not None:
         n_local_trials = validation.check_integer(n_local_trials, "n_local_trials")
-    samples = engines.Lanes(X, weights, validation.check_n_threads(n_threads))
+    samples = engines.exact_engine(data, weights, validation.check_n_threads(n_threads))
     rng = validation.check_random_state(random_state)
     indices = seeding.plusplus(samples, n_clusters, rng, n_local_trials)
-    return X[indices], indices
+    return samples.rows(indices), indices
 
 
 def farthest_first(
@@ -453,7 +473,7 @@ def farthest_first(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), optional
         Samples of weight zero come last.
@@ -482,9 +502,9 @@ def farthest_first(
     >>> farthest_first(X, 2, random_state=0)[0].ravel().tolist()
     [4.0, 10.0]
     """
-    X, weights = as_weighted(X, sample_weight)
-    n_clusters = validation.check_n_clusters(n_clusters, len(X))
-    samples = engines.Lanes(X, weights, validation.check_n_threads(n_threads))
+    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_clusters = validation.check_n_clusters(n_clusters, len(data))
+    samples = engines.exact_engine(data, weights, validation.check_n_threads(n_threads))
     rng = validation.check_random_state(random_state)
     indices = seeding.farthest(samples, n_clusters, rng)
-    return X[indices], indices
+    return samples.rows(indices), indices

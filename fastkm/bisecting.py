@@ -88,6 +88,7 @@ class BisectingKMeans(KMeans):
     """
 
     _saved = ("feature_names_in_", "_nodes", "_children", "_leaves")
+    _read = staticmethod(validation.as_samples)
 
     def __init__(
         self,
@@ -182,9 +183,9 @@ class BisectingKMeans(KMeans):
 
     def predict(self, X: ArrayLike) -> Array:
         """Label (int32) of the leaf that each sample of X reaches."""
-        X = self._check_samples(X)
-        nodes = np.zeros(len(X), np.int64)
-        waiting = [(0, np.arange(len(X)))]
+        samples = self._check_samples(X)
+        nodes = np.zeros(len(samples), np.int64)
+        waiting = [(0, np.arange(len(samples)))]
         while waiting:
             node, members = waiting.pop()
             children = self._children[node]
@@ -192,7 +193,7 @@ class BisectingKMeans(KMeans):
                 nodes[members] = node
                 continue
             centers = self._nodes[children]
-            sides, _ = assign(X[members], centers, n_threads=self.n_threads)
+            sides, _ = assign(samples[members], centers, n_threads=self.n_threads)
             waiting += [(children[side], members[sides == side]) for side in (0, 1)]
         labels = np.zeros(len(self._nodes), np.int32)
         labels[self._leaves] = np.arange(len(self._leaves))

@@ -195,12 +195,16 @@ def fit_of(
         "init": init if isinstance(init, str) else _digest(init),
         "random_state": state and _digest(_json(state).encode()),
         "sample_weight": None if weights is None else _digest(weights),
-        "X": _digest(X),
+        "X": _digest(*([X] if isinstance(X, np.ndarray) else X)),
     }
 
 
-def _digest(data: Any) -> str:
-    return hashlib.sha256(memoryview(data).cast("B")).hexdigest()[:32]
+def _digest(*pieces: Any) -> str:
+    """Digest of pieces of data in a row, wherever they are cut."""
+    digest = hashlib.sha256()
+    for data in pieces:
+        digest.update(memoryview(data).cast("B"))
+    return digest.hexdigest()[:32]
 
 
 def _json(value: Any) -> str:

@@ -81,7 +81,7 @@ class ClusterClassifier(Parameters):
 
         Parameters
         ----------
-        X : array-like (n_samples, n_features), finite
+        X : array-like or sparse matrix (n_samples, n_features), finite
         y : array-like (n_samples,)
             Classes: whole numbers or strings.
         sample_weight : array-like (n_samples,), not negative, optional
@@ -96,10 +96,10 @@ class ClusterClassifier(Parameters):
             If X, y or a parameter is out of its range; the message names it.
         """
         names = feature_names(X)
-        X = validation.as_samples(X)
-        classes, codes = validation.as_classes(y, len(X))
-        result = kmeans(X, sample_weight=sample_weight, **self._clustering())
-        weights = validation.as_weights(sample_weight, len(X))
+        samples = validation.as_input(X)
+        classes, codes = validation.as_classes(y, len(samples))
+        result = kmeans(samples, sample_weight=sample_weight, **self._clustering())
+        weights = validation.as_weights(sample_weight, len(samples))
         votes = _count(result.labels, codes, weights, len(result.centers), len(classes))
         totals = votes.sum(axis=1)
         filled = totals > 0
@@ -109,18 +109,19 @@ class ClusterClassifier(Parameters):
         self.cluster_probabilities_ = votes[filled] / totals[filled, None]
         self.labels_ = result.labels
         if not filled.all():
-            self.labels_, _ = assign(X, self.cluster_centers_, n_threads=self.n_threads)
+            self.labels_, _ = assign(
+                samples, self.cluster_centers_, n_threads=self.n_threads
+            )
         self.inertia_ = result.inertia
         self.n_iter_ = result.n_iter
         self.report_ = result.report
-        self.n_features_in_ = X.shape[1]
+        self.n_features_in_ = samples.shape[1]
         return self
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Share (n_samples, n_classes) of each class in the sample's cluster."""
-        labels, _ = assign(
-            self._check_samples(X), self.cluster_centers_, n_threads=self.n_threads
-        )
+        samples = self._check_samples(X)
+        labels, _ = assign(samples, self.cluster_centers_, n_threads=self.n_threads)
         return self.cluster_probabilities_[labels]
 
     def predict(self, X: ArrayLike) -> Array:

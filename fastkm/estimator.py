@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import metrics, validation
+from fastkm import engines, metrics, validation
 from fastkm.api import KMeansResult, assign, kmeans, nearest_centers
 from fastkm.bases import joins
 from fastkm.parameters import Parameters, Self, feature_names
@@ -126,7 +126,7 @@ class KMeans(Parameters):
 
         Parameters
         ----------
-        X : array-like (n_samples, n_features), finite
+        X : array-like or sparse matrix (n_samples, n_features), finite
         y : ignored
         sample_weight : array-like (n_samples,), not negative, optional
 
@@ -189,16 +189,21 @@ class KMeans(Parameters):
 
     def transform(self, X: ArrayLike) -> Array:
         """Distances (n_samples, n_clusters), *not* squared, of the dtype of X."""
-        X = self._check_samples(X)
-        distances = np.empty((len(X), len(self.cluster_centers_)), X.dtype)
-        step = max(1, TRANSFORM_BLOCK // len(self.cluster_centers_))
-        for start in range(0, len(X), step):  # no float64 table beside a float32 one
-            rows = slice(start, start + step)
-            distances[rows] = np.sqrt(
-                metrics.squared_distances(
-                    X[rows], self.cluster_centers_, n_threads=self.n_threads
+        samples = self._check_samples(X)
+        centers = self.cluster_centers_
+        dtype = engines.center_dtype(samples.dtype)
+        distances = np.empty((len(samples), len(centers)), dtype)
+        step = max(1, TRANSFORM_BLOCK // len(centers))
+        start = 0
+        for chunk in [samples] if isinstance(samples, np.ndarray) else samples:
+            for first in range(0, len(chunk), step):
+                # No float64 table beside a float32 one.
+                block = chunk[first : first + step]
+                table = metrics.squared_distances(
+                    block, centers, n_threads=self.n_threads
                 )
-            )
+                distances[start : start + len(block)] = np.sqrt(table)
+                start += len(block)
         return distances
 
     def fit_transform(

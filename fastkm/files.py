@@ -83,7 +83,8 @@ def read_samples(
 
     Returns
     -------
-    (n_samples, n_features) float32 or float64, finite
+    (n_samples, n_features) float32 or float64, finite; many integers of at most 16
+    bits stay such, without a wide copy
 
     Raises
     ------
@@ -108,7 +109,7 @@ def read_samples(
         if dtype is not None and array.dtype.kind in "fiub":
             with np.errstate(over="ignore"):  # infinity is reported below
                 array = array.astype(dtype, copy=False)
-        return validation.as_samples(array, n_features=n_features)
+        return validation.as_input(array, n_features=n_features)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastkm import lloyd, seeding, small
-from fastkm.engines import Choice, Lanes
+from fastkm.engines import Choice, Chunked, Lanes
 from fastkm.monitor import Monitor
 from fastkm.restarts import Progress, restarts
 from fastkm.small import Options
@@ -30,7 +30,10 @@ class Fits(Protocol):
 class InOneKernel:
     """Whole fits in one kernel: `fastkm.small`."""
 
-    def __init__(self, samples: Lanes, options: Options, rng: Generator) -> None:
+    def __init__(
+        self, samples: Lanes | Chunked, options: Options, rng: Generator
+    ) -> None:
+        assert isinstance(samples, Lanes)
         self.samples, self.options, self.rng = samples, options, rng
         self.name, self.reason = "small", "few terms: whole fits in one kernel"
         self.counts: Counter[str] = Counter()
@@ -52,7 +55,7 @@ class OverAnEngine:
     def __init__(
         self,
         choice: Choice,
-        samples: Lanes,
+        samples: Lanes | Chunked,
         options: Options,
         rng: Generator,
         monitor: Monitor,

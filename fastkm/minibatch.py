@@ -101,6 +101,7 @@ class MiniBatchKMeans(KMeans):
 
     n_steps_: int
     _saved = ("feature_names_in_", "_sums", "_weights")
+    _read = staticmethod(validation.as_samples)
 
     def __init__(
         self,

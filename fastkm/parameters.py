@@ -28,6 +28,8 @@ class Parameters(Estimator):
     n_features_in_: int
     # What a model file may hold beside centers, inertia and number of iterations.
     _saved: ClassVar[tuple[str, ...]] = ("feature_names_in_",)
+    # How samples are checked: `as_samples` where they have to be dense floats.
+    _read = staticmethod(validation.as_input)
 
     def __init__(
         self,
@@ -86,6 +88,12 @@ class Parameters(Estimator):
             options |= {"init": self.cluster_centers_, "n_init": 1}
         return options
 
+    def __sklearn_tags__(self) -> Any:
+        """Describe the estimator to scikit-learn."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._read is validation.as_input
+        return tags
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Give the parameters by name (`deep` has no effect: none holds another)."""
         return {name: getattr(self, name) for name in self._defaults()}
@@ -132,11 +140,11 @@ class Parameters(Estimator):
                 "with samples before using this method."
             )
 
-    def _check_samples(self, X: ArrayLike) -> Array:
+    def _check_samples(self, X: ArrayLike) -> Any:
         """Samples for a fitted model."""
         self._check_fitted()
         self._compare_names(X)
-        return validation.as_samples(
+        return self._read(
             X, n_features=self.n_features_in_, expected_by=type(self).__name__
         )
 

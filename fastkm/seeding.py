@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import validation
-from fastkm.engines import choose
-from fastkm.engines.base import join_chunks
-from fastkm.engines.lanes import Lanes
-from fastkm.engines.sketch import Sketch
-from fastkm.kernels import exact, seeding
-from fastkm.kernels.seeding import BLOCK
-from fastkm.kernels.simd import MASK
-from fastkm.kernels.vectors import LANES_32
+from fastkm import engines, validation
+from fastkm.engines import Chunked, Lanes
+from fastkm.engines.base import Held
+from fastkm.engines.chosen import begin, draw
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -26,100 +21,6 @@ Generator = np.random.Generator
 N_ROUNDS = 5  # of k-means||
 MOST_SORTED = 2**15  # as in `reference`: to sort so many numbers takes about 1 ms
 SIGN = np.int64(-(2**63))
-
-
-class Chosen:
-    """The samples chosen so far, and every sample's distance to the nearest of them.
-
-    12 bytes per sample, a bit per candidate of a step, and the `Sketch`.
-    """
-
-    def __init__(
-        self, samples: Lanes, first: int, n_clusters: int, n_trials: int
-    ) -> None:
-        self.samples = samples
-        self.sketch = Sketch(samples, n_clusters, n_trials)
-        n_tiles = -(-samples.n_samples // LANES_32)
-        self.nearest = np.full(samples.n_samples, np.inf)
-        self.limits = np.full(n_tiles * LANES_32, -np.inf, np.float32)
-        # A sum with slack is not brought up to date but made anew.
-        self.blocks = np.full((-(-samples.n_samples // BLOCK), 3), np.inf)
-        self.indices: list[int] = []
-        # The first sample is nearer than none.
-        self.candidates = np.array([first])
-        self.masks = np.full((n_tiles, 1), -1).astype(MASK)
-        self.choose(0)
-
-    def choose(self, t: int) -> None:
-        """Choose one of the last candidates."""
-        self.indices.append(int(self.candidates[t]))
-        samples = self.samples
-        seeding.choose(
-            self._n_chunks(2.0),
-            samples.X,
-            samples.kernel_weights,
-            samples.X[self.candidates].astype(np.float64),
-            t,
-            self.masks.shape[1],
-            self.masks.ravel(),
-            self.sketch.squares,
-            self.nearest,
-            self.limits,
-            self.blocks,
-        )
-
-    def _n_chunks(self, nanoseconds: float) -> int:
-        """Threads for so much work per sample."""
-        n_chunks = self.samples.n_chunks(nanoseconds * self.samples.n_samples)
-        return min(n_chunks, len(self.blocks))
-
-    def draw(self, threshold: float) -> int:
-        """Draw one sample as `reference.draw` does from weight * nearest."""
-        i = int(
-            exact.draw(
-                self.nearest,
-                self.samples.kernel_weights,
-                self.blocks,
-                BLOCK,
-                threshold,
-            )
-        )
-        if i >= 0:
-            return i
-        weights = self.samples.weights
-        return draw(
-            self.nearest if weights is None else weights * self.nearest, threshold
-        )
-
-    def potentials(self, candidates: Array) -> list[float]:
-        """Inertia that each of the candidates (indices) would leave."""
-        samples = self.samples
-        self.candidates = candidates
-        packed, norms = self.sketch.candidates(candidates)
-        if self.masks.shape[1] != norms.size:
-            self.masks = np.empty((len(self.masks), norms.size), MASK)
-        n_chunks = self._n_chunks(0.1 * packed.size + 2.0 * norms.size)
-        totals = np.zeros((n_chunks, len(candidates), 3))
-        rows = samples.X[candidates].astype(np.float64)
-        seeding.potentials(
-            n_chunks,
-            samples.X,
-            samples.kernel_weights,
-            self.nearest,
-            self.limits,
-            self.blocks,
-            self.sketch.packed,
-            rows,
-            packed,
-            norms,
-            self.masks.ravel(),
-            totals,
-        )
-        values, uncertain = join_chunks(np.moveaxis(totals, 2, 1)).rounded()
-        for t in np.flatnonzero(uncertain):
-            _, distances = samples.assign(rows[t : t + 1])
-            values[t] = samples.inertia(np.minimum(self.nearest, distances))
-        return [float(value) for value in values]
 
 
 def lexicographic(X: Array) -> Array:
@@ -143,31 +44,21 @@ def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
     """Let a function choose from the samples in `reference.drawing_order`."""
 
     @functools.wraps(choose)
-    def chosen(samples: Lanes, n_clusters: int, rng: Generator, *options: Any) -> Array:
-        order = drawing_order(samples.X)
-        if order is None:
+    def chosen(
+        samples: Lanes | Chunked, n_clusters: int, rng: Generator, *options: Any
+    ) -> Array:
+        if samples.n_samples * samples.n_features > MOST_SORTED:
             return choose(samples, n_clusters, rng, *options)
+        X = samples.rows(np.arange(samples.n_samples))
+        order = lexicographic(X)
         weights = None if samples.weights is None else samples.weights[order]
-        samples = Lanes(samples.X[order], weights, samples.n_threads)
-        return order[choose(samples, n_clusters, rng, *options)]
+        ordered = Lanes(X[order], weights, samples.n_threads)
+        return order[choose(ordered, n_clusters, rng, *options)]
 
     return chosen
 
 
-def draw(terms: Array, threshold: float) -> int:
-    """First index whose exact prefix sum is above the threshold, by bisection."""
-    positive = np.flatnonzero(terms > 0)
-    low, high = 0, len(positive) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if math.fsum([*terms[: positive[middle] + 1], -threshold]) > 0:
-            high = middle
-        else:
-            low = middle + 1
-    return int(positive[low])
-
-
-def first_sample(samples: Lanes, rng: Generator) -> int:
+def first_sample(samples: Held, rng: Generator) -> int:
     """One sample in proportion to its weight."""
     u = rng.random()
     if samples.weights is None:
@@ -177,7 +68,7 @@ def first_sample(samples: Lanes, rng: Generator) -> int:
 
 
 @in_drawing_order
-def random_samples(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
+def random_samples(samples: Held, n_clusters: int, rng: Generator) -> Array:
     """Different samples in proportion to weight: `reference.random_samples`."""
     weights = samples.weights
     if weights is None or (weights == weights[0]).all():
@@ -200,14 +91,17 @@ def n_trials_of(n_clusters: int) -> int:
 
 @in_drawing_order
 def plusplus(
-    samples: Lanes, n_clusters: int, rng: Generator, n_local_trials: int | None = None
+    samples: Lanes | Chunked,
+    n_clusters: int,
+    rng: Generator,
+    n_local_trials: int | None = None,
 ) -> Array:
     """Greedy k-means++: `reference.kmeans_plusplus`."""
     n_trials = n_local_trials or n_trials_of(n_clusters)
     first = first_sample(samples, rng)
     if n_clusters == 1:
         return np.array([first])
-    chosen = Chosen(samples, first, n_clusters, n_trials)
+    chosen = begin(samples, first, n_clusters, n_trials)
     potential = samples.inertia(chosen.nearest)
     while len(chosen.indices) < n_clusters:
         thresholds = rng.random(n_trials) * potential
@@ -228,10 +122,10 @@ def _lowest_free(indices: list[int]) -> int:
 
 
 @in_drawing_order
-def parallel(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
+def parallel(samples: Lanes | Chunked, n_clusters: int, rng: Generator) -> Array:
     """k-means||: `reference.kmeans_parallel`."""
     taken = np.array([first_sample(samples, rng)])
-    nearest = samples.distance_table(samples.X[taken]).ravel()
+    _, nearest = _assign(samples, taken)
     n_rounds = 0
     while n_rounds < N_ROUNDS or len(taken) < n_clusters:
         n_rounds += 1
@@ -248,15 +142,16 @@ def parallel(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
     free = np.setdiff1d(np.arange(samples.n_samples), taken)
     taken = np.concatenate([taken, free[: max(0, n_clusters - len(taken))]])
     masses = _masses(_assign(samples, taken)[0], samples.weights, len(taken))
-    candidates = Lanes(samples.X[taken], masses, samples.n_threads)
+    candidates = Lanes(samples.rows(taken), masses, samples.n_threads)
     chosen: Array = taken[plusplus(candidates, n_clusters, rng)]
     return chosen
 
 
-def _assign(samples: Lanes, centers: Array) -> tuple[Array, Array]:
+def _assign(samples: Lanes | Chunked, centers: Array) -> tuple[Array, Array]:
     """Labels and distances of all samples, about some of them (indices)."""
-    X, n_threads = samples.X, samples.n_threads
-    return choose(X, None, len(centers), n_threads).engine.assign(X[centers])
+    source = samples.X if isinstance(samples, Lanes) else samples.samples
+    engine = engines.choose(source, None, len(centers), samples.n_threads).engine
+    return engine.assign(samples.rows(centers))
 
 
 def _masses(labels: Array, weights: Array | None, n_clusters: int) -> Array:
@@ -271,12 +166,12 @@ def _masses(labels: Array, weights: Array | None, n_clusters: int) -> Array:
 
 
 @in_drawing_order
-def farthest(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
+def farthest(samples: Lanes | Chunked, n_clusters: int, rng: Generator) -> Array:
     """Farthest-first: `reference.farthest_first`."""
     first = first_sample(samples, rng)
     if n_clusters == 1:
         return np.array([first])
-    chosen = Chosen(samples, first, n_clusters, n_trials=1)
+    chosen = begin(samples, first, n_clusters, n_trials=1)
     positive = samples.positive()
     while len(chosen.indices) < n_clusters:
         rank = chosen.nearest
@@ -287,12 +182,11 @@ def farthest(samples: Lanes, n_clusters: int, rng: Generator) -> Array:
             rank = rank.copy()
             rank[chosen.indices] = -2.0
             i = int(rank.argmax())
-        chosen.potentials(np.array([i]))
-        chosen.choose(0)
+        chosen.add(i)
     return np.array(chosen.indices)
 
 
-CHOOSERS = {
+CHOOSERS: dict[str, Callable[..., Array]] = {
     "k-means++": plusplus,
     "k-means||": parallel,
     "random": random_samples,
@@ -301,15 +195,15 @@ CHOOSERS = {
 
 
 def initial_centers(
-    samples: Lanes, n_clusters: int, init: Any, rng: Generator
+    samples: Lanes | Chunked, n_clusters: int, init: Any, rng: Generator
 ) -> Array:
-    """Centers (n_clusters, n_features) of the samples' dtype, for a checked `init`."""
+    """Centers (n_clusters, n_features) for the samples, from a checked `init`."""
     if isinstance(init, str):
-        return samples.X[CHOOSERS[init](samples, n_clusters, rng)]
+        return samples.rows(CHOOSERS[init](samples, n_clusters, rng))
     if callable(init):
         return validation.as_init(
-            init(samples.X, n_clusters, random_state=rng),
-            samples.X,
+            init(samples.given(), n_clusters, random_state=rng),
+            samples,
             n_clusters,
             samples.total_weight(),
             name="the result of init",

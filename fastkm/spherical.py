@@ -92,6 +92,8 @@ class SphericalKMeans(KMeans):
     [1.0, 1.0]
     """
 
+    _read = staticmethod(validation.as_samples)
+
     def _cluster(self, X: ArrayLike, sample_weight: ArrayLike | None) -> KMeansResult:
         unit = directions(validation.as_samples(X))
         options = self._clustering()

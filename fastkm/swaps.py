@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm.engines.base import join_chunks
+from fastkm.engines.chosen import draw
 from fastkm.engines.lanes import Lanes, block_rows
 from fastkm.kernels import exact, swaps
-from fastkm.seeding import draw
 
 Array = NDArray[Any]
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastkm import inputs
 from fastkm.bases import DataConversionWarning, join
-from fastkm.engines import ENGINES
+from fastkm.engines import ENGINES, center_dtype
 from fastkm.kernels import default_threads, most_threads
 
 Array = NDArray[Any]
@@ -30,6 +31,10 @@ Seed = (
     | np.random.SeedSequence
     | np.random.BitGenerator
 )
+
+# Values up to which small integers become float64: 32 MB. What is held as it is costs
+# a compilation of its own, some 10 s.
+HELD_AS_INTEGERS = 2**22
 
 INITS = ("k-means++", "k-means||", "random", "farthest")
 ALGORITHMS = ("lloyd", "elkan")
@@ -54,116 +59,120 @@ def as_samples(
     that have that form already are not copied. Values are refused whose squared
     distances, added up over the samples or `total_weight`, would overflow float64.
     """
-    array = _as_numbers(X, name)
-    if array.ndim != 2:
+    array = inputs.as_numbers(X, name)
+    _check_shape(array.shape, name, n_features, expected_by)
+    return _checked(array, _float_dtype(array), X, name, total_weight)
+
+
+def as_input(
+    X: Any,
+    *,
+    name: str = "X",
+    n_features: int | None = None,
+    expected_by: str = "the model",
+    total_weight: float = 0.0,
+) -> Any:
+    """Samples as engines take them: an array as of `as_samples`, or one of two forms.
+
+    Many integers of at most 16 bits, or booleans, stay what they are, without a copy;
+    sparse matrices become `inputs.SparseChunks`.
+    """
+    if isinstance(X, inputs.SparseChunks) or inputs.is_sparse(X):
+        _check_shape(X.shape, name, n_features, expected_by)
+        read = isinstance(X, inputs.SparseChunks)
+        chunks = X if read else inputs.SparseChunks(X, name)
+        _check_reach(chunks.largest, X.shape, name, total_weight)
+        return chunks
+    array = inputs.as_numbers(X, name)
+    _check_shape(array.shape, name, n_features, expected_by)
+    dtype = _float_dtype(array)
+    if array.dtype.kind in "iub" and array.dtype.itemsize <= 2:
+        if array.dtype.kind == "b":
+            array = array.view(np.uint8)
+        if array.size >= HELD_AS_INTEGERS:
+            dtype = array.dtype.newbyteorder("=")
+    return _checked(array, dtype, X, name, total_weight)
+
+
+def _float_dtype(array: Array) -> np.dtype[Any]:
+    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def _contiguous(array: Array, dtype: Any) -> Array:
+    with np.errstate(over="ignore"):  # what overflows is found to be infinite
+        return np.ascontiguousarray(array, dtype)
+
+
+def _checked(
+    array: Array, dtype: np.dtype[Any], given: Any, name: str, total_weight: float
+) -> Array:
+    """Finite samples of a dtype, C-contiguous."""
+    array = _contiguous(array, dtype)
+    largest = inputs.largest(array, name, given=given)
+    _check_reach(largest, array.shape, name, total_weight)
+    return array
+
+
+def _check_shape(
+    shape: tuple[int, ...], name: str, n_features: int | None, expected_by: str
+) -> None:
+    if len(shape) != 2:
         raise ValueError(
-            f"{name} has shape {array.shape}; it must be 2-D (n_samples, n_features). "
+            f"{name} has shape {shape}; it must be 2-D (n_samples, n_features). "
             f"Reshape your data with {name}.reshape(-1, 1) if it has one feature, or "
             f"{name}.reshape(1, -1) if it is one sample"
         )
-    if array.shape[0] == 0:
+    if shape[0] == 0:
         raise ValueError(
-            f"Found array with 0 sample(s): {name} has shape {array.shape}, at least "
-            "1 is required"
+            f"Found array with 0 sample(s): {name} has shape {shape}, at least 1 is "
+            "required"
         )
-    if array.shape[1] == 0:
+    if shape[1] == 0:
         raise ValueError(
-            f"{name} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is "
-            "required for clustering"
+            f"{name} has 0 feature(s) (shape={shape}) while a minimum of 1 is required "
+            "for clustering"
         )
-    if n_features is not None and array.shape[1] != n_features:
+    if n_features is not None and shape[1] != n_features:
         raise ValueError(
-            f"{name} has {array.shape[1]} features, but {expected_by} is expecting "
+            f"{name} has {shape[1]} features, but {expected_by} is expecting "
             f"{n_features} features as input"
         )
-    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    array = _converted(array, np.float32 if single else np.float64, name)
-    largest = _largest(array, name)
+
+
+def _check_reach(
+    largest: float, shape: tuple[int, ...], name: str, total_weight: float
+) -> None:
     # |x - c|^2 <= 4 n_features largest^2, summed over all weights
-    total = max(len(array), total_weight)
-    limit = math.sqrt(np.finfo(np.float64).max / (4 * array.shape[1])) / math.sqrt(
-        total
-    )
+    total = max(shape[0], total_weight)
+    limit = math.sqrt(np.finfo(np.float64).max / (4 * shape[1])) / math.sqrt(total)
     if largest > limit:
         raise ValueError(
             f"{name} reaches {largest:.6g} in absolute value; at most {limit:.6g} is "
             "allowed, or squared distances overflow float64: scale the data down"
         )
-    return array
 
 
-def _as_array(values: Any, name: str) -> Array:
-    """Any array; TypeError for sparse matrices, ValueError for ragged or masked."""
-    if hasattr(values, "toarray"):
-        raise TypeError(
-            f"{name} is a sparse {type(values).__name__}; pass a dense array "
-            f"({name}.toarray())"
-        )
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} is a masked array with masked values")
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be an array: {error}") from None
-
-
-def _as_numbers(values: Any, name: str) -> Array:
-    """Array of real numbers, or of objects that `_converted` can turn to numbers."""
-    array = _as_array(values, name)
-    if array.dtype.kind == "c":
-        raise ValueError(
-            f"Complex data not supported: {name} has dtype {array.dtype}, values such "
-            f"as {array.flat[0] if array.size else None}"
-        )
-    if array.dtype.kind in "OUS":
-        text = [value for value in array.flat if isinstance(value, str | bytes)]
-        if text:
-            raise ValueError(
-                f"{name} must hold numbers: it has dtype {array.dtype} and contains "
-                f"{text[0]!r}"
-            )
-    elif array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must hold numbers: it has dtype {array.dtype}")
-    return array
-
-
-def _converted(array: Array, dtype: Any, name: str) -> Array:
-    try:
-        with np.errstate(over="ignore"):  # what overflows is found to be infinite
-            return np.ascontiguousarray(array, dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name} must hold numbers only: {error}") from None
-
-
-def _largest(array: Array, name: str) -> float:
-    """Largest absolute value; ValueError where a value is not finite."""
-    # NaN wins both comparisons, so two passes see every bad value.
-    largest = max(abs(float(array.min())), abs(float(array.max())))
-    if math.isfinite(largest):
-        return largest
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    place = ", ".join(map(str, where))
-    kind = "NaN" if np.isnan(array[where]) else "infinity"
-    raise ValueError(
-        f"{name}[{place}] is {array[where]}: {name} must not contain {kind}"
-    )
+def check_dense(X: Any, argument: str) -> None:
+    """Refuse samples in chunks where an argument needs them in one array."""
+    if not isinstance(X, np.ndarray):
+        raise ValueError(f"{argument} needs dense samples: X is sparse")
 
 
 def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
     """Weights as float64 (n_samples,), or None where they are all one."""
     if sample_weight is None:
         return None
-    weights = _as_numbers(sample_weight, "sample_weight")
+    weights = inputs.as_numbers(sample_weight, "sample_weight")
     if weights.ndim == 0:
         weights = np.full(n_samples, weights)
-    weights = _converted(weights, np.float64, "sample_weight")
+    weights = _contiguous(weights, np.float64)
     if weights.shape != (n_samples,):
         raise ValueError(
             f"sample_weight.shape == {weights.shape}, expected {(n_samples,)}: one "
             "weight for each sample"
         )
-    _largest(weights, "sample_weight")
+    inputs.largest(weights, "sample_weight")
     if weights.min() < 0:
         i = int(np.argmax(weights < 0))
         raise ValueError(
@@ -197,14 +206,14 @@ def as_centers(
     if dtype is not None and dtype != array.dtype:
         with np.errstate(over="ignore"):
             array = array.astype(dtype)
-        _largest(array, name)
+        inputs.largest(array, name, given=centers)
     return array
 
 
 def as_init(
-    init: Any, X: Array, n_clusters: int, total_weight: float, *, name: str = "init"
+    init: Any, X: Any, n_clusters: int, total_weight: float, *, name: str = "init"
 ) -> Array:
-    """Initial centers for X, of its dtype."""
+    """Initial centers for X, an array or what else has its `shape` and `dtype`."""
     init = as_samples(init, name=name)
     expected = n_clusters, X.shape[1]
     if init.shape != expected:
@@ -218,7 +227,7 @@ def as_init(
         init,
         name=name,
         n_features=X.shape[1],
-        dtype=X.dtype,
+        dtype=center_dtype(X.dtype),
         total_weight=total_weight,
     )
 
@@ -335,7 +344,7 @@ def as_frozen(frozen: Any, n_clusters: int, init: Any) -> Array | None:
     """Which centers are frozen (n_clusters,) bool, or None where none is."""
     if frozen is None:
         return None
-    array = _as_array(frozen, "frozen")
+    array = inputs.as_array(frozen, "frozen")
     if array.shape != (n_clusters,) or array.dtype != bool:
         raise ValueError(
             f"frozen has shape {array.shape} and dtype {array.dtype}; expected "
@@ -444,7 +453,7 @@ def check_random_state(random_state: Any) -> np.random.Generator:
 
 def as_labels(labels: ArrayLike, n_samples: int) -> Array:
     """Integer labels (n_samples,)."""
-    array = _as_array(labels, "labels")
+    array = inputs.as_array(labels, "labels")
     if array.shape != (n_samples,) or array.dtype.kind not in "iub":
         raise ValueError(
             f"labels have shape {array.shape} and dtype {array.dtype}; expected "
@@ -472,7 +481,7 @@ def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
     """
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None")
-    array = _as_array(y, "y")
+    array = inputs.as_array(y, "y")
     if array.shape == (n_samples, 1):
         warn(
             "A column-vector y was passed when a 1d array was expected: it is read as "
@@ -488,7 +497,7 @@ def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
     if array.dtype.kind not in "fiubOUS":
         raise ValueError(f"y has dtype {array.dtype}; classes are numbers or strings")
     if array.dtype.kind == "f":
-        _largest(array, "y")
+        inputs.largest(array, "y")
         whole = array == np.round(array)
         if not whole.all():
             raise ValueError(
@@ -496,9 +505,7 @@ def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
                 f"{array[np.argmin(whole)]}; classes are whole numbers or strings"
             )
     if array.dtype.kind == "O":
-        missing = [
-            i for i, value in enumerate(array) if value is None or value != value
-        ]
+        missing = [i for i, value in enumerate(array) if inputs.is_missing(value)]
         if missing:
             raise ValueError(
                 f"y[{missing[0]}] is {array[missing[0]]}: a class must not be None or "

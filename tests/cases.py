@@ -1,5 +1,6 @@
 """The inputs on which every engine must give the reference's bits."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,32 @@ class Case(NamedTuple):
     X: Array
     centers: Array
     weights: Array | None
+
+
+class Slices:
+    """An array as samples in chunks of a few rows; each overwrites the one before."""
+
+    def __init__(self, X: Array, n_rows: int):
+        self.X, self.n_rows = X, n_rows
+        self.shape, self.dtype = X.shape, X.dtype
+        self.largest = float(np.abs(X).max())
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __iter__(self) -> Iterator[Array]:
+        room = np.empty((self.n_rows, self.shape[1]), self.dtype)
+        for start in range(0, len(self), self.n_rows):
+            some = self.X[start : start + self.n_rows]
+            chunk = room[: len(some)]
+            chunk[:] = some
+            yield chunk
+
+    def rows(self, indices: Array) -> Array:
+        return self.X[indices]
+
+    def given(self) -> Array:
+        return self.X
 
 
 def generator(*seed: int) -> np.random.Generator:

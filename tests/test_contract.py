@@ -7,9 +7,10 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from cases import DTYPES, SPECIAL, Case, gaussian, shapes
+from cases import DTYPES, SPECIAL, Case, Slices, gaussian, shapes
 
 from fastkm import engines, lloyd, reference
+from fastkm.engines.base import Held
 from fastkm.exactsum import ExactSum, expansion
 from fastkm.kernels import most_threads
 
@@ -90,8 +91,14 @@ class Halves:
         return self.whole.positive()
 
 
+def in_chunks(X, weights, n_threads):
+    """The engine for samples in chunks, with the engines that it would choose."""
+    return engines.choose(Slices(X, 23), weights, 5, n_threads).engine
+
+
 MAKERS = {
     **engines.ENGINES,
+    "chunks": in_chunks,
     "reference": ReferenceEngine,
     "halves": lambda *arguments: Halves(engines.Lanes, *arguments),
 }
@@ -113,7 +120,11 @@ def same(fast, slow):
 
 def check_step(make, case: Case, n_threads: int = 2) -> None:
     """`step` and `assign`, from the given centers and once more from others."""
-    engine = make(case.X, case.weights, n_threads)
+    check_step_of(make(case.X, case.weights, n_threads), case)
+
+
+def check_step_of(engine, case: Case) -> None:
+    """The same, of an engine that holds the samples already."""
     for centers in (case.centers, case.centers[::-1].copy(), case.centers):
         labels, sums, weights = reference.step(case.X, centers, case.weights)
         slow_labels, slow_distances = reference.assign(case.X, centers)
@@ -132,13 +143,18 @@ def check_run(
     make, case: Case, n_threads: int = 2, tol: float = 0.0, frozen=None
 ) -> None:
     """A whole run."""
-    engine = make(case.X, case.weights, n_threads)
+    check_run_of(make(case.X, case.weights, n_threads), case, tol, frozen)
+
+
+def check_run_of(engine, case: Case, tol: float = 0.0, frozen=None) -> None:
+    """The same, of an engine that holds the samples already."""
     slow = reference.kmeans(
         case.X, case.centers, case.weights, max_iter=30, tol=tol, frozen=frozen
     )
     threshold = tol * lloyd.mean_variance(engine) if tol else 0.0
+    rule = lloyd.Rule(frozen=frozen)
     fast = lloyd.lloyd(
-        engine, case.centers, max_iter=30, threshold=threshold, frozen=frozen
+        engine, case.centers, max_iter=30, threshold=threshold, rule=rule
     )
     same(fast.centers, slow.centers)
     same(fast.labels, slow.labels)
@@ -202,11 +218,11 @@ def test_run_with_frozen_centers(engine, special, dtype):
 @some_threads
 @every_dtype
 @every_special
-@pytest.mark.parametrize("engine", engines.ENGINES)
+@pytest.mark.parametrize("engine", [*engines.ENGINES, "chunks"])
 def test_threads_do_not_matter(engine, special, dtype, n_threads, monkeypatch):
     """Every sample is worth a thread, so that small cases are split too."""
     monkeypatch.setattr(
-        engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
+        Held, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
     assert most_threads() >= n_threads
     case = SPECIAL[special](dtype)
@@ -219,7 +235,7 @@ def test_threads_do_not_matter(engine, special, dtype, n_threads, monkeypatch):
 @every_special
 def test_nearest_centers(special, dtype, n_threads, monkeypatch):
     monkeypatch.setattr(
-        engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
+        Held, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
     X, centers, _ = SPECIAL[special](dtype)
     samples = engines.Lanes(X, None, n_threads)
@@ -230,7 +246,7 @@ def test_nearest_centers(special, dtype, n_threads, monkeypatch):
         same(fast_distances, slow_distances)
 
 
-@pytest.mark.parametrize("engine", engines.ENGINES)
+@pytest.mark.parametrize("engine", [*engines.ENGINES, "chunks"])
 def test_sums_by_difference_stay_exact(engine, rng):
     """Hundreds of steps between random centers, against sums made anew."""
     X = (rng.normal(size=(300, 3)) * 10.0 ** rng.integers(-8, 8, (300, 1))).astype("f4")

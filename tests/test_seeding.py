@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from cases import DTYPES, SPECIAL, gaussian
+from cases import DTYPES, SPECIAL, Slices, gaussian
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,10 +27,13 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"
 def check(init, X, n_clusters, weights, n_threads=2):
     for seed in range(5):
         slow = REFERENCES[init](X, n_clusters, np.random.default_rng(seed), weights)
-        samples = engines.Lanes(X, weights, n_threads)
-        rng = np.random.default_rng(seed)
-        fast = seeding.CHOOSERS[init](samples, n_clusters, rng)
-        assert fast.tolist() == slow.tolist()
+        for samples in (
+            engines.Lanes(X, weights, n_threads),
+            engines.Chunked(Slices(X, 41), weights, n_threads),
+        ):
+            rng = np.random.default_rng(seed)
+            fast = seeding.CHOOSERS[init](samples, n_clusters, rng)
+            assert fast.tolist() == slow.tolist()
 
 
 @every_init

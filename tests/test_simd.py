@@ -18,6 +18,7 @@ from fastkm.kernels.vectors import GROUP, VECTOR_BYTES
 
 ROOT = Path(__file__).parent.parent
 DTYPES = [np.float32, np.float64]
+INTEGERS = [np.uint8, np.int8, np.uint16, np.int16]
 
 
 @njit
@@ -47,10 +48,14 @@ def distances_of_rows(X, rows, centers, j, out):
         simd_rows.row_distances(X, rows, at, centers, j, out, at)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES + INTEGERS)
 @pytest.mark.parametrize("n_features", [1, 2, 4, 7, 8, 9, 33])
 def test_row_distances_have_the_reference_bits(dtype, n_features, rng):
-    X = (rng.normal(size=(50, n_features)) * 10.0 ** rng.integers(-9, 9)).astype(dtype)
+    X = rng.normal(size=(50, n_features)) * 10.0 ** rng.integers(-9, 9)
+    if dtype in INTEGERS:
+        limits = np.iinfo(dtype)
+        X = rng.integers(limits.min, limits.max, X.shape, endpoint=True)
+    X = X.astype(dtype)
     centers = rng.normal(size=(3, n_features))
     rows = rng.integers(0, 50, size=3 * simd_rows.ROWS)
     distances = np.empty(len(rows))
@@ -181,6 +186,13 @@ WIDTHS = """
             totals = lloyd.exact_totals(engine, engine.step(C), labels)
             assert (totals == np.column_stack([sums, weights])).all()
             assert (engine.assign(C)[0] == labels).all()
+
+    X = rng.integers(-128, 128, (67, 17)).astype("i1")
+    wide = X.astype(float)
+    labels, sums, weights = reference.step(wide, wide[:9])
+    engine = engines.Tiles(X, None, 1)
+    totals = lloyd.exact_totals(engine, engine.step(wide[:9]), labels)
+    assert (totals == np.column_stack([sums, weights])).all()
 """
 
 

@@ -22,12 +22,13 @@ ROOMS = {
     "kernels": {"kernels"},
     "engines": {"engines", "kernels", "exactsum"},
     "lloyd": {"engines"},  # for type checking only, see below
-    "validation": {"bases", "engines", "kernels"},
-    "seeding": {"validation", "engines", "kernels"},
+    "inputs": {"engines"},
+    "validation": {"bases", "engines", "inputs", "kernels"},
+    "seeding": {"engines", "validation"},
     "monitor": {"lloyd"},  # for type checking only
     "restarts": {"engines", "lloyd", "monitor"},
     "checkpoint": {"files", "lloyd", "restarts"},
-    "swaps": {"engines", "kernels", "seeding"},
+    "swaps": {"engines", "kernels"},
     "small": {"engines", "kernels", "lloyd", "seeding"},
     "fits": {"engines", "lloyd", "monitor", "restarts", "seeding", "small"},
     "api": {
@@ -42,7 +43,9 @@ ROOMS = {
     },
     "files": {"datasets", "validation"},
     "parameters": {"bases", "files", "monitor", "validation"},
-    "estimator": {"api", "bases", "metrics", "parameters", "validation"},
+    "estimator": {
+        *("api", "bases", "engines", "metrics", "parameters", "validation"),
+    },
     "batches": {"engines", "lloyd", "seeding"},
     "minibatch": {
         *("api", "bases", "batches", "engines", "estimator", "files", "lloyd"),

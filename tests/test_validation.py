@@ -78,11 +78,24 @@ WRONG = {
         ["X", "complex"],
         TypeError,
     ),
-    "X sparse": (fit(scipy.sparse.csr_array(X)), ["X", "sparse", "dense"], TypeError),
+    "X sparse NaN": (fit(scipy.sparse.csr_array(with_value(NAN))), ["X[2, 1]", "NaN"]),
+    "X sparse -inf": (
+        fit(scipy.sparse.coo_array(with_value(-INF, 3, 0))),
+        ["X[3, 0]", "-inf"],
+    ),
+    "X sparse complex": (fit(scipy.sparse.csr_array(X * 1j)), ["X", "Complex"]),
+    "X sparse no samples": (
+        fit(scipy.sparse.csr_array((0, 3))),
+        ["X", "(0, 3)", "0 sample"],
+    ),
+    "X sparse 1e300": (
+        fit(scipy.sparse.csr_matrix(with_value(1e300))),
+        ["X", "1e+300", "overflow"],
+    ),
     "X sparse-like": (fit(SparseLike()), ["X", "sparse", "SparseLike"], TypeError),
     "X 1e300": (fit(with_value(1e300)), ["X", "1e+300", "overflow"]),
     "X -1e200": (fit(with_value(-1e200)), ["X", "1e+200", "overflow"]),
-    "X set": (fit({1.0, 2.0}), ["X", "()"]),
+    "X set": (fit({1.0, 2.0}), ["X", "'set'", "number"], TypeError),
     "X string": (fit("data.csv"), ["X", "numbers"]),
     "kmeans X NaN": (kmeans(with_value(NAN), 2), ["X[2, 1]", "nan"]),
     # n_clusters

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastkm.engines.base import Array, Engine, InMemory, Step
+import numpy as np
+
+from fastkm.engines.base import Array, Engine, InMemory, Step, center_dtype
 from fastkm.engines.blocks import Blocks
+from fastkm.engines.chunks import Chunked, Chunks
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.prefix import Prefix
 from fastkm.engines.skips import Skips
@@ -15,6 +18,8 @@ __all__ = [
     "ENGINES",
     "Blocks",
     "Choice",
+    "Chunked",
+    "Chunks",
     "Engine",
     "InMemory",
     "Lanes",
@@ -22,8 +27,10 @@ __all__ = [
     "Skips",
     "Step",
     "Tiles",
+    "center_dtype",
     "choose",
     "decide",
+    "exact_engine",
 ]
 
 ENGINES: dict[str, type[InMemory]] = {
@@ -43,8 +50,17 @@ class Choice(NamedTuple):
     reason: str
 
 
+def exact_engine(
+    X: Array | Chunks, weights: Array | None, n_threads: int
+) -> Lanes | Chunked:
+    """Give the engine that computes every distance."""
+    if isinstance(X, np.ndarray):
+        return Lanes(X, weights, n_threads)
+    return Chunked(X, weights, n_threads)
+
+
 def choose(
-    X: Array,
+    X: Array | Chunks,
     weights: Array | None,
     n_clusters: int,
     n_threads: int,
@@ -55,9 +71,21 @@ def choose(
 
     `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
     come, all restarts together (0: a single assignment): what they could repay.
+
+    For samples in chunks, it is chosen chunk by chunk, for a single assignment of each.
     """
-    name, reason = decide(X, n_clusters, engine, n_steps)
-    return Choice(ENGINES[name](X, weights, n_threads), name, reason)
+    if isinstance(X, np.ndarray):
+        name, reason = decide(X, n_clusters, engine, n_steps)
+        return Choice(ENGINES[name](X, weights, n_threads), name, reason)
+
+    def make(
+        chunk: Array, weights: Array | None, n_clusters: int, n_threads: int
+    ) -> InMemory:
+        name, _ = decide(chunk, n_clusters, engine)
+        return ENGINES[name](chunk, weights, n_threads)
+
+    reason = f"samples in chunks, made dense one at a time; engine={engine!r} for each"
+    return Choice(Chunked(X, weights, n_threads, make), "chunks", reason)
 
 
 def decide(
@@ -78,22 +106,19 @@ def decide(
     # steps: 19.7 / 4.9 / 20.5; MNIST, k=100, 60 steps: 9.5 / 5.1 / 5.2.
     n_terms = n_features * n_clusters
     if engine != "auto":
-        name, reason = engine, f"asked for with engine={engine!r}"
-    elif n_features <= 4 and repaid and divisible:
-        name = "blocks"
+        return engine, f"asked for with engine={engine!r}"
+    if n_features <= 4 and repaid and divisible:
         reason = f"{n_features} features, a sort to be repaid by up to {n_steps} steps"
-    elif n_terms <= 64:
-        name = "lanes"
+        return "blocks", reason
+    if n_terms <= 64:
         reason = f"{n_terms} terms per sample: certifying cheaper scores would not pay"
-    elif _may_sieve(X, n_clusters, n_steps):
-        name = "prefix"
-        reason = f"{n_clusters} clusters: most pairs need not be computed"
-    elif n_steps > 1:
-        name = "skips"
+        return "lanes", reason
+    if _may_sieve(X, n_clusters, n_steps):
+        return "prefix", f"{n_clusters} clusters: most pairs need not be computed"
+    if n_steps > 1:
         reason = f"{n_terms} terms per sample: most samples soon keep their label"
-    else:
-        name, reason = "tiles", f"{n_terms} terms per sample, at the speed of float32"
-    return name, reason
+        return "skips", reason
+    return "tiles", f"{n_terms} terms per sample, at the speed of float32"
 
 
 def _may_sieve(X: Array, n_clusters: int, n_steps: int) -> bool:

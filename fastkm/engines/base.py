@@ -76,26 +76,91 @@ class Engine(Protocol):
         """Which samples have a positive weight (None: all)."""
 
 
-class InMemory:
+class Held:
+    """Samples and their weights, wherever the samples are: what needs only the weights.
+
+    shape : (n_samples, n_features)
+    dtype : of centers; that of the samples, or float64 where these are integers
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: np.dtype[Any],
+        weights: Array | None,
+        n_threads: int,
+    ) -> None:
+        self.n_samples, self.n_features = self.shape = shape
+        self.dtype = center_dtype(dtype)
+        self.weights = weights
+        self.kernel_weights = read_only(np.ones(1) if weights is None else weights)
+        self.n_threads = n_threads
+        self.counts: Counter[str] = Counter()
+
+    def n_chunks(self, nanoseconds: float) -> int:
+        """Threads that pay for so much work: to start one takes some 40 us."""
+        worth = int(nanoseconds / 150_000)
+        return max(1, min(self.n_threads, self.n_samples, worth))
+
+    def no_totals(self, n_clusters: int) -> Array:
+        """Tables for `sums.update`, one for each thread."""
+        n_columns = self.n_features + 1
+        # Unused rows at the end keep two threads from writing to one cache line:
+        # 96 -> 32 ms for the first sums of 2.5M x 2 samples.
+        n_rows = n_clusters + 1 + 16 // n_columns
+        n_parts = self.n_chunks(1.0 * self.n_samples * self.n_features)
+        if n_columns * n_clusters > SHARED_SUMS:
+            n_parts = 1
+        return np.zeros((n_parts, 3, n_rows, n_columns))
+
+    def joined(self, totals: Array, n_clusters: int) -> ExactSum:
+        """Add up the threads' tables; one table is not copied."""
+        if len(totals) == 1:
+            return ExactSum(*totals[0, :, :n_clusters])
+        joined = np.empty((3, n_clusters, self.n_features + 1))
+        sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
+        return ExactSum(*joined)
+
+    def weighted_total(self, distances: Array) -> ExactSum:
+        """Sum of weight * distance."""
+        n_chunks = self.n_chunks(4.0 * self.n_samples)
+        totals = exact.weighted_total(n_chunks, distances, self.kernel_weights)
+        return join_chunks(np.array(totals))
+
+    def inertia(self, distances: Array) -> float:
+        value, uncertain = self.weighted_total(distances).rounded()
+        if not uncertain:
+            return float(value)
+        weights = 1.0 if self.weights is None else self.weights
+        return math.fsum(weights * distances)
+
+    def total_weight(self) -> float:
+        """Exact sum of the weights."""
+        return (
+            float(self.n_samples) if self.weights is None else math.fsum(self.weights)
+        )
+
+    def positive(self) -> Array | None:
+        return None if self.weights is None else self.weights > 0
+
+
+class InMemory(Held):
     """Samples in one array: all that does not depend on how labels are found.
 
-    An engine of this kind adds `find`. The sums of a step are those of the step
-    before, brought up to date for the samples whose label changed.
+    The array is float32, float64, or of integers of at most 16 bits; kernels convert
+    what they read. An engine of this kind adds `find`. The sums of a step are those of
+    the step before, brought up to date for the samples whose label changed.
 
     Memory beyond X: 8 bytes per sample (labels of two steps), 8 more where weights
     are given, and three tables of sums per thread.
     """
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
+        super().__init__(X.shape, X.dtype, weights, n_threads)
         self.X = read_only(X)  # one type, so one compiled version, for all
-        self.weights = weights
-        self.kernel_weights = read_only(np.ones(1) if weights is None else weights)
-        self.n_threads = n_threads
-        self.n_samples, self.n_features = X.shape
         self._labels = self._spare = np.empty(0, np.int32)
         self._totals = np.empty((1, 3, 0, 0))
         self._centers = np.empty((0, self.n_features))  # float64, of these labels
-        self.counts: Counter[str] = Counter()
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         """Write the labels of all samples; centers are float64.
@@ -105,58 +170,38 @@ class InMemory:
         """
         raise NotImplementedError
 
-    def n_chunks(self, nanoseconds: float) -> int:
-        """Threads that pay for so much work: to start one takes some 40 us."""
-        worth = int(nanoseconds / 150_000)
-        return max(1, min(self.n_threads, self.n_samples, worth))
-
     def step(self, centers: Array) -> Step:
         n_clusters = len(centers)
         # Sums that had to round somewhere would gather slack with every difference.
         anew = n_clusters != len(self._centers) or self._totals[:, 2].any()
         if anew:
             self._labels = np.full(self.n_samples, -1, np.int32)
-            self._totals = self._no_totals(n_clusters)
+            self._totals = self.no_totals(n_clusters)
             self._spare = np.empty(self.n_samples, np.int32)
             self._centers = np.empty((0, self.n_features))
         centers, labels = centers.astype(np.float64), self._spare
         self.find(centers, labels, keep=True)
-        step = self._update(self._labels, labels, self._totals, n_clusters)
-        self._labels, self._spare, self._centers = labels, self._labels, centers
         # Without the labels of the step before, what samples left is not known.
-        return step._replace(touched=np.ones(n_clusters, bool)) if anew else step
+        touched = np.full(n_clusters, anew)
+        n_changed = self.update(self._labels, labels, self._totals, touched)
+        self._labels, self._spare, self._centers = labels, self._labels, centers
+        return Step(self.joined(self._totals, n_clusters), n_changed, touched)
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         nowhere = np.full(self.n_samples, -1, np.int32)
-        totals = self._no_totals(n_clusters)
-        return self._update(nowhere, labels, totals, n_clusters)
+        totals, touched = self.no_totals(n_clusters), np.zeros(n_clusters, bool)
+        n_changed = self.update(nowhere, labels, totals, touched)
+        return Step(self.joined(totals, n_clusters), n_changed, touched)
 
-    def _no_totals(self, n_clusters: int) -> Array:
-        """Tables for `sums.update`, one for each thread."""
-        n_columns = self.n_features + 1
-        # Unused rows at the end keep two threads from writing to one cache line:
-        # 96 -> 32 ms for the first sums of 2.5M x 2 samples.
-        n_rows = n_clusters + 1 + 16 // n_columns
-        n_parts = self.n_chunks(1.0 * self.X.size)
-        if n_columns * n_clusters > SHARED_SUMS:
-            n_parts = 1
-        return np.zeros((n_parts, 3, n_rows, n_columns))
-
-    def _update(
-        self, before: Array, after: Array, totals: Array, n_clusters: int
-    ) -> Step:
-        n_parts, touched = len(totals), np.zeros(n_clusters, bool)
-        n_chunks = n_parts
-        if n_parts == 1:
+    def update(self, before: Array, after: Array, totals: Array, touched: Array) -> int:
+        """Bring tables of sums from labels to labels; returns how many changed."""
+        n_chunks = len(totals)
+        if n_chunks == 1:
             n_chunks = min(self.n_chunks(1.0 * self.X.size), self.n_features // 8 + 1)
         changed = sums.update(
             n_chunks, self.X, self.kernel_weights, before, after, totals, touched
         )
-        if n_parts == 1:
-            return Step(ExactSum(*totals[0, :, :n_clusters]), changed[0], touched)
-        joined = np.empty((3, n_clusters, self.n_features + 1))
-        sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
-        return Step(ExactSum(*joined), sum(changed), touched)
+        return changed[0] if len(totals) == 1 else sum(changed)
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
         centers = centers.astype(np.float64)
@@ -187,26 +232,17 @@ class InMemory:
             return weights
         return weights * self.X[members, column].astype(np.float64)
 
-    def inertia(self, distances: Array) -> float:
-        n_chunks = self.n_chunks(4.0 * self.n_samples)
-        totals = exact.weighted_total(n_chunks, distances, self.kernel_weights)
-        value, uncertain = join_chunks(np.array(totals)).rounded()
-        if not uncertain:
-            return float(value)
-        weights = 1.0 if self.weights is None else self.weights
-        return math.fsum(weights * distances)
-
     def rows(self, indices: Array) -> Array:
-        return self.X[indices]
+        return self.X[indices].astype(self.dtype, copy=False)
 
-    def total_weight(self) -> float:
-        """Exact sum of the weights."""
-        return (
-            float(self.n_samples) if self.weights is None else math.fsum(self.weights)
-        )
+    def given(self) -> Array:
+        """Give the samples to a function of the user's, in the dtype of centers."""
+        return self.X.astype(self.dtype, copy=False)
 
-    def positive(self) -> Array | None:
-        return None if self.weights is None else self.weights > 0
+
+def center_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Dtype of centers for samples of a dtype: their own, float64 for integers."""
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
 def read_only(array: Array) -> Array:

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory, Step
-from fastkm.exactsum import ExactSum
-from fastkm.kernels import blocks, kdtree, sums
+from fastkm.kernels import blocks, kdtree
 
 MOST_UNROLLED = 4  # features up to which the kernel is compiled for their number
 
@@ -164,7 +163,7 @@ class Blocks(InMemory):
 
     def _forget(self, n_clusters: int) -> None:
         self._n_clusters = n_clusters
-        self._totals = self._no_totals(n_clusters)
+        self._totals = self.no_totals(n_clusters)
         self._owners[:] = blocks.NOBODY
 
     def _descend(self, centers: Array) -> Step:
@@ -189,14 +188,9 @@ class Blocks(InMemory):
         self.counts["samples compared one by one"] += n_compared
         self._nanoseconds = 60.0 * n_visited + 2.0 * n_pairs
         everyone = np.ones(len(centers), bool)
-        return Step(self._joined(len(centers)), n_changed, everyone)
-
-    def _joined(self, n_clusters: int) -> ExactSum:
-        if len(self._totals) == 1:
-            return ExactSum(*self._totals[0, :, :n_clusters].copy())
-        joined = np.empty((3, n_clusters, self.n_features + 1))
-        sums.join(self.n_chunks(3.0 * joined.size), self._totals, joined)
-        return ExactSum(*joined)
+        # A copy: `assign` goes down the tree as well.
+        totals = self._totals.copy() if len(self._totals) == 1 else self._totals
+        return Step(self.joined(totals, len(centers)), n_changed, everyone)
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
         self.step(centers)

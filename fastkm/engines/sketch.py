@@ -35,6 +35,7 @@ sum overflows (`tiles.LARGEST_REACH`).
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -72,9 +73,12 @@ def project(n_chunks: int, X: Array, shift: Array, basis: Basis) -> Array:
 
 
 def choose_basis(
-    X: Array, shift: Array, n_clusters: int, n_trials: int
+    X: Array, shift: Array, n_clusters: int, n_trials: int, itemsize: int
 ) -> Basis | None:
-    """Give the basis that costs least on some samples; None: all features do."""
+    """Give the basis that costs least on some samples; None: all features do.
+
+    Many features of less than 4 bytes are not all kept: that would be a wide copy.
+    """
     n_features = len(shift)
     if n_features <= FEW_FEATURES or len(X) < SOME_ROWS:
         return None
@@ -98,7 +102,7 @@ def choose_basis(
             packing = n_packed * (1 + PER_PACKED / n_pairs)
             return packing + passed * n_features * PER_EXACT
 
-        costs = [cost(distances, n_features)]
+        costs = [cost(distances, n_features) if itemsize >= 4 else math.inf]
         for n, lead in enumerate(leads):
             y, r = coordinates[:, :lead], rest[:, n]
             bounds = sums - 2 * (y @ y[some].T + np.outer(r, r[some]))
@@ -121,7 +125,7 @@ class Sketch:
         some = read_only(X[:: max(1, len(X) // SOME_ROWS)].astype(np.float64))
         shift = some.mean(axis=0)
         self.squares = samples.distance_table(shift[None]).ravel()
-        basis = choose_basis(some, shift, n_clusters, n_trials)
+        basis = choose_basis(some, shift, n_clusters, n_trials, X.itemsize)
         values, projection = X, 0.0
         if basis is not None:
             n_chunks = samples.n_chunks(0.05 * X.size * basis.n_coordinates)

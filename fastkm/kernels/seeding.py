@@ -211,6 +211,20 @@ def potentials(
 
 
 @parallel
+def sum_blocks(chunk, n_chunks, nearest, weights, block_totals):
+    """Exact sums of weight * nearest, block by block, into block_totals (.., 3)."""
+    start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
+    no_rows, no_distances = np.empty(0, np.int64), np.empty(0)
+    terms = np.empty((1, BLOCK))
+    lanes = np.empty((3, WIDE))
+    for block in range(start, stop):
+        sum_block(
+            nearest, weights, block, no_rows, 0, no_distances, terms, lanes,
+            block_totals[block],
+        )  # fmt: skip
+
+
+@parallel
 def choose(
     chunk, n_chunks, X, weights, candidates, t, n_places, masks, squares, nearest,
     limits, block_totals,

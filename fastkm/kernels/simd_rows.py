@@ -80,7 +80,7 @@ def _load_code(whole_vectors):
             starts.append(emit.pointer(start, feature))
 
         def packed(values, offset):
-            values = builder.fsub(emit.widened(values), offset)
+            values = builder.fsub(source.widened(values), offset)
             if emit.element == ir.DoubleType():
                 return values
             return builder.fptrunc(values, emit.vector)
@@ -125,7 +125,7 @@ def add_terms(typingctx, X, i, f, weight, totals, at, plane):
         source = Emitter(builder, kinds[0].dtype)
         start, _ = row(context, builder, kinds[0], X, i)
         kind = ir.VectorType(source.element, emit.width)
-        values = emit.widened(source.load(emit.pointer(start, f), kind))
+        values = source.widened(source.load(emit.pointer(start, f), kind))
         term = builder.fmul(emit.splat(weight), values)
 
         def two_sum(a, b):
@@ -194,7 +194,7 @@ def row_distances(typingctx, X, rows, row_at, centers, j, out, out_at):
             squares = [
                 emit.transposed(
                     [
-                        emit.widened(source.load(emit.pointer(start, first), kind))
+                        source.widened(source.load(emit.pointer(start, first), kind))
                         for start in group
                     ]
                 )
@@ -205,7 +205,7 @@ def row_distances(typingctx, X, rows, row_at, centers, j, out, out_at):
         whole = builder.mul(n_squares, number(emit.width))
         with cgutils.for_range_slice(builder, whole, n_features, number(1)) as (f, _):
             places = [[emit.pointer(start, f) for start in group] for group in groups]
-            add_feature(f, [emit.widened(emit.gather(group)) for group in places])
+            add_feature(f, [source.widened(emit.gather(group)) for group in places])
         for g, slot in enumerate(sums):
             place = emit.pointer(out, number(g * emit.width))
             emit.store(builder.load(slot), place)

@@ -42,12 +42,16 @@ LANES = LANES_32  # a multiple of both: blocks of samples are made of these
 
 
 class Emitter:
-    """LLVM instructions on vectors of one element type."""
+    """LLVM instructions on vectors of one element type; integers are only loaded."""
 
     def __init__(self, builder, dtype):
         self.builder = builder
-        self.element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
         bits = dtype.bitwidth
+        self.is_signed = dtype in types.signed_domain
+        if dtype in types.integer_domain:
+            self.element = ir.IntType(bits)
+        else:
+            self.element = ir.FloatType() if bits == 32 else ir.DoubleType()
         self.width = VECTOR_BYTES * 8 // bits
         self.vector = ir.VectorType(self.element, self.width)
         self.align = bits // 8
@@ -117,8 +121,11 @@ class Emitter:
         return self.builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     def widened(self, values):
-        """Values of either dtype, as a vector of float64."""
+        """Values of this element type, as a vector of float64."""
         kind = ir.VectorType(ir.DoubleType(), values.type.count)
+        if isinstance(self.element, ir.IntType):
+            convert = self.builder.sitofp if self.is_signed else self.builder.uitofp
+            return convert(values, kind)
         return values if values.type == kind else self.builder.fpext(values, kind)
 
     def gather(self, pointers):

@@ -24,7 +24,7 @@ def squared_distances(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     Y : array-like (n_others, n_features), finite
     n_threads : int, optional
 
@@ -43,11 +43,10 @@ def squared_distances(
     array([[1.e+16],
            [1.e+00]])
     """
-    X = validation.as_samples(X)
-    Y = validation.as_centers(Y, n_features=X.shape[1], name="Y")
-    return engines.Lanes(X, None, validation.check_n_threads(n_threads)).distance_table(
-        Y
-    )
+    samples = validation.as_input(X)
+    Y = validation.as_centers(Y, n_features=samples.shape[1], name="Y")
+    n_threads = validation.check_n_threads(n_threads)
+    return engines.exact_engine(samples, None, n_threads).distance_table(Y)
 
 
 def inertia(
@@ -63,7 +62,7 @@ def inertia(
 
     Parameters
     ----------
-    X : array-like (n_samples, n_features), finite
+    X : array-like or sparse matrix (n_samples, n_features), finite
     centers : array-like (n_clusters, n_features), finite
     sample_weight : array-like (n_samples,), not negative, optional
     n_threads : int, optional
@@ -78,13 +77,13 @@ def inertia(
     >>> inertia([[1.0], [3.0], [9.0]], [[2.0], [9.0]])
     2.0
     """
-    X, weights = as_weighted(X, sample_weight)
+    samples, weights = as_weighted(X, sample_weight, validation.as_input)
     n_threads = validation.check_n_threads(n_threads)
-    total_weight = len(X) if weights is None else float(weights.sum())
+    total_weight = len(samples) if weights is None else float(weights.sum())
     centers = validation.as_centers(
-        centers, n_features=X.shape[1], total_weight=total_weight
+        centers, n_features=samples.shape[1], total_weight=total_weight
     )
-    engine = engines.choose(X, weights, len(centers), n_threads).engine
+    engine = engines.choose(samples, weights, len(centers), n_threads).engine
     return engine.inertia(engine.assign(centers)[1])
 
 
