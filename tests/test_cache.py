@@ -62,7 +62,9 @@ def twice(x):
 @pytest.fixture
 def load(tmp_path, monkeypatch):
     """Call a kernel as a new process would; gives its hits and what was told."""
-    monkeypatch.setitem(vars(numba.config), "CACHE_DIR", str(tmp_path))
+    # Numba looks at its variables again before it compiles.
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    numba.config.reload_config()
 
     def load():
         _cache._say.cache_clear()
@@ -74,7 +76,9 @@ def load(tmp_path, monkeypatch):
         return hits, [str(warning.message) for warning in caught]
 
     load.entries = lambda: sorted(tmp_path.rglob("*twice*.fastkm"))
-    return load
+    yield load
+    monkeypatch.undo()
+    numba.config.reload_config()
 
 
 def flipped(content, place):
