@@ -209,11 +209,7 @@ def kmeans(
     if not isinstance(init, str) and not callable(init):
         init = validation.as_init(init, data, n_clusters, samples.total_weight())
         if n_init > 1:
-            validation.warn(
-                "Explicit initial center position passed: performing only one init in "
-                f"place of n_init={n_init}, for all would be the same",
-                RuntimeWarning,
-            )
+            validation.warn_of_one_init(n_init)
             n_init = 1
     watch = monitor.Monitor(
         n_init,

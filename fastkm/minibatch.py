@@ -163,7 +163,9 @@ class MiniBatchKMeans(KMeans):
         samples = engines.Lanes(X, weights, given.n_threads)
         init = self._checked_init(samples)
         n_init = validation.check_n_init(self.n_init, init, many=3)
-        n_init = n_init if isinstance(init, str) or callable(init) else 1
+        if n_init > 1 and isinstance(init, np.ndarray):
+            validation.warn_of_one_init(n_init)
+            n_init = 1
         threshold = given.tol * lloyd.mean_variance(samples) if given.tol > 0 else -1.0
         rng = validation.check_random_state(self.random_state)  # last: may draw a seed
 

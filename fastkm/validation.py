@@ -520,6 +520,15 @@ def as_classes(y: ArrayLike, n_samples: int) -> tuple[Array, Array]:
     return classes, codes
 
 
+def warn_of_one_init(n_init: int) -> None:
+    """Warn that given centers make one run of several."""
+    warn(
+        "Explicit initial center position passed: performing only one init in place of "
+        f"n_init={n_init}, for all would be the same",
+        RuntimeWarning,
+    )
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line that called in, outside fastkm and scikit-learn's wrappers."""
     join()  # where scikit-learn has such a category, it is to be one of those
