@@ -8,6 +8,7 @@ SciPy's sparse matrices by `tocsr` and `toarray`. Columns become arrays by `__ar
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,7 +45,9 @@ def as_array(values: Any, name: str) -> Array:
             f"{name} is a sparse {type(values).__name__}; pass a dense array "
             f"({name}.toarray())"
         )
-    if np.ma.is_masked(values):
+    # NumPy imports numpy.ma when it is first named. A fork while a thread does so
+    # leaves the child waiting for ever; who has not imported it has no masked array.
+    if "numpy.ma" in sys.modules and np.ma.is_masked(values):
         raise ValueError(f"{name} is a masked array with masked values")
     try:
         return np.asarray(values)

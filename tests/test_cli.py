@@ -276,3 +276,10 @@ def test_process_whose_reader_leaves():
         assert process.stdout.readline() == b"0\n"
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_warmup(monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(cli, "warmup", lambda: called.append(True))
+    assert main(["warmup"]) == 0
+    assert called and capsys.readouterr() == ("", "")

@@ -159,6 +159,19 @@ def test_fork_while_other_threads_fit(bits):
     assert run(script(bits, code)) == "20 children"
 
 
+def test_checking_arguments_imports_nothing():
+    """A child that is forked while a thread imports waits for that thread for ever."""
+    code = """
+        from fastkm import validation
+        before = set(sys.modules)
+        validation.as_samples([[1.0], [2.0]])
+        validation.as_weights([1.0, 2.0], 2)
+        validation.check_random_state(0)
+        print(sorted(set(sys.modules) - before))
+    """
+    assert run(script(code)) == "[]"
+
+
 @forks
 def test_fork_while_another_thread_compiles(bits):
     """A child that inherits the compiler's lock, held by nobody, must not wait."""

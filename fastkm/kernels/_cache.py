@@ -86,6 +86,8 @@ class KernelCache(NullCache):
         """Write the compiled kernel; it appears under its name when it is whole."""
         reason = "there is no folder that can be written"
         if self.numbas is not None:
+            if not self.numbas._impl.check_cachable(data):  # Numba warns why
+                return
             try:
                 path = self._path(sig, data.codegen)
                 _write(path, dumps(self.numbas._impl.reduce(data)))
