@@ -340,15 +340,18 @@ def save_model(file: IO[bytes], model: Model) -> None:
         arrays["inertia"] = np.array(model.inertia)
     if model.n_iter is not None:
         arrays["n_iter"] = np.array(model.n_iter)
-    np.savez(
-        file,
-        format=np.array(FORMAT),
-        version=np.array(VERSION),
-        estimator=np.array(model.estimator),
-        parameters=np.array(json.dumps(values)),
-        centers=model.centers,
+    arrays = {
+        "format": np.array(FORMAT),
+        "version": np.array(VERSION),
+        "estimator": np.array(model.estimator),
+        "parameters": np.array(json.dumps(values)),
+        "centers": model.centers,
         **{k: v for k, v in arrays.items() if v.dtype.kind in "fiubU"},
-    )
+    }
+    # In memory first: a device, such as /dev/null, may not say where it is.
+    whole = io.BytesIO()
+    np.savez(whole, **arrays, entries=np.array(sorted(arrays)))
+    file.write(whole.getbuffer())
 
 
 def read_arrays(path: PathLike, kind: str) -> dict[str, Array]:
@@ -410,6 +413,9 @@ def load_model(
             raise ValueError(f"damaged model: centers have dtype {centers.dtype}")
         centers = validation.as_samples(centers, name="centers")
         values = _parameters(arrays)
+        entries = sorted(arrays.keys() - {"entries"})
+        if _entry(arrays, "entries").tolist() != entries:
+            raise ValueError(f"damaged model: it holds only {', '.join(entries)}")
         return Model(
             centers,
             inertia,

@@ -123,7 +123,7 @@ def _fit_small(
 ) -> list[lloyd.Run | None]:
     """Fit in one kernel; None for a problem that it left."""
     n_clusters, init, max_iter, tol, *_ = options
-    n_problems, dtype = len(problems), problems[0].X.dtype
+    n_problems, dtype = len(problems), problems[0].dtype
     sizes = np.array([samples.n_samples for samples in problems])
     ends = sizes.cumsum()
     if all(samples is problems[0] for samples in problems):

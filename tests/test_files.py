@@ -230,6 +230,7 @@ GOOD_MODEL = {
     "inertia": np.array(2.5),
     "n_iter": np.array(7),
 }
+GOOD_MODEL["entries"] = np.array(sorted(GOOD_MODEL))
 BAD_MODELS = {
     "other npz": ({"format": None}, "not a fastkm model"),
     "other format": ({"format": np.array("x")}, "not a fastkm model"),
@@ -242,6 +243,8 @@ BAD_MODELS = {
     "no clusters": ({"centers": X[:0]}, "0 sample(s): centers has shape (0, 2)"),
     "integer centers": ({"centers": np.ones((2, 2), int)}, "centers have dtype int64"),
     "centers as text": ({"centers": np.array([["a"]])}, "centers have dtype <U1"),
+    "no entries": ({"entries": None}, "entries is missing"),
+    "other entries": ({"entries": np.array(["centers"])}, "it holds only centers, "),
     "nan": ({"centers": np.array([[np.nan]])}, "centers[0, 0] is nan"),
     "no class": ({"estimator": None}, "estimator is missing"),
     "other class": ({"estimator": np.array("GMM")}, "of class GMM, not KMeans"),

@@ -66,11 +66,7 @@ def test_most_pairs_are_ruled_out():
         step = engine.step(centers)
         labels, _ = reference.assign(X, centers)
         same(engine._labels, labels)
-        centers = lloyd.move(
-            centers,
-            lloyd.exact_totals(engine, step, labels),
-            np.zeros(len(centers), bool),
-        )
+        centers = lloyd.move(centers, lloyd.exact_totals(engine, step, labels))
     counts = engine.counts
     pairs = counts["pairs of sample and center"]
     assert 0 < pairs < 4 * 4000 * 400  # random centers rule out too few at first

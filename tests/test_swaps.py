@@ -88,13 +88,14 @@ def test_what_is_kept_stays_right(rng):
 def test_a_fit_goes_on_from_the_swapped_centers(rng):
     X = rng.normal(size=(4000, 3)) + 9 * rng.integers(0, 3, size=(4000, 3))
     for engine in ("auto", *engines.ENGINES):
-        before = kmeans(X, 27, random_state=4, engine=engine)
-        after = kmeans(X, 27, random_state=4, engine=engine, n_swaps=20)
+        options = {"init": "random", "n_init": 1, "random_state": 4}
+        before = kmeans(X, 27, engine=engine, **options)
+        after = kmeans(X, 27, engine=engine, n_swaps=20, **options)
         assert 0 < after.report.n_swapped <= 20
         assert after.inertia < before.inertia
         assert after.report.inertias == before.report.inertias
         assert after.n_iter == len(after.report.shifts) > before.n_iter
-        again = KMeans(27, random_state=4, n_swaps=20).fit(X)
+        again = KMeans(27, n_swaps=20, **options).fit(X)
         same(again.labels_, after.labels)
         same(again.cluster_centers_, after.centers)
 
