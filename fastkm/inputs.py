@@ -8,11 +8,14 @@ SciPy's sparse matrices by `tocsr` and `toarray`. Columns become arrays by `__ar
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+# Here, for NumPy imports it when it is first named: a fork while a thread does so would
+# leave the child waiting for ever.
+from numpy import ma
 from numpy.typing import NDArray
 
 from fastkm.engines.chunks import CHUNK_BYTES
@@ -45,9 +48,7 @@ def as_array(values: Any, name: str) -> Array:
             f"{name} is a sparse {type(values).__name__}; pass a dense array "
             f"({name}.toarray())"
         )
-    # NumPy imports numpy.ma when it is first named. A fork while a thread does so
-    # leaves the child waiting for ever; who has not imported it has no masked array.
-    if "numpy.ma" in sys.modules and np.ma.is_masked(values):
+    if ma.is_masked(values):
         raise ValueError(f"{name} is a masked array with masked values")
     try:
         return np.asarray(values)
