@@ -47,7 +47,7 @@ def kmeans_many(
     The same bits as `fastkm.kmeans` with `n_init=1`, called for one run after the other
     with one generator; but small problems, of up to some 65 thousand samples x features
     x clusters, are fitted on all threads at once and without a return to Python
-    between them: ten to twenty microseconds for 300 samples in the plane.
+    between them: 20 to 30 microseconds for 300 samples in the plane.
 
     Parameters
     ----------
