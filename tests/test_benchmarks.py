@@ -143,8 +143,7 @@ def dashboard(tmp_path):
     """Address of the dashboard of a quick run in a clone of this repository."""
     pytest.importorskip("asv")
     if not (ROOT / ".git").exists():
-        # asv runs commits: there are none in an unpacked source distribution.
-        pytest.skip("no git repository to clone")
+        pytest.skip("asv runs commits, and an unpacked source archive has none")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     subprocess.run(["git", "branch", "-f", "main"], cwd=clone, check=False)
@@ -165,8 +164,7 @@ def browse(url, profile):
     """HTML of a page when its scripts have run; fails if they complain."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        # No package of the test extra can bring one.
-        pytest.skip("no Chromium")
+        pytest.skip("no Chromium, which no package of the test extra can bring")
     quiet = "gpu quic background-networking component-update sync".split()
     options = [
         "--headless",
@@ -183,8 +181,7 @@ def browse(url, profile):
         [browser, *options, url], capture_output=True, text=True, timeout=120
     )
     if "dependencies of airspeed velocity failed to load" in done.stdout:
-        # asv's page loads jQuery and others from there; without them it is empty.
-        pytest.skip("the dashboard's scripts come from the internet")
+        pytest.skip("asv's page is empty without scripts that the internet holds")
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []
     return done.stdout

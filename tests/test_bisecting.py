@@ -149,11 +149,12 @@ def test_splits_are_those_of_scikit_learn(strategy):
     options = {"init": first_and_last, "n_init": 1, "bisecting_strategy": strategy}
     ours = BisectingKMeans(9, **options).fit(X)
     theirs = sklearn.cluster.BisectingKMeans(9, **options).fit(X)
-    # It numbers the leaves in the same order; its centers are means of up to 400
-    # numbers of some 10, less the mean of all and plus it again.
-    np.testing.assert_allclose(
-        ours.cluster_centers_, theirs.cluster_centers_, atol=1e-12
-    )
+    # It numbers the leaves in the same order. Its centers are means of n numbers less
+    # the mean of all, plus that again: 2 n roundings of 2^-53, of twice max |X| each.
+    atol = 2 * len(X) * 2.0**-52 * np.abs(X).max()
+    pairs = ours.cluster_centers_, theirs.cluster_centers_
+    # As just said.
+    np.testing.assert_allclose(*pairs, rtol=0, atol=atol)
     np.testing.assert_array_equal(ours.labels_, theirs.labels_)
     np.testing.assert_array_equal(ours.predict(X + 0.3), theirs.predict(X + 0.3))
 

@@ -61,13 +61,12 @@ def refusal(path, error=ValueError, reader=read_idx):
 
 @pytest.mark.parametrize(("generate", "n_features"), GENERATORS.items())
 def test_generators_draw_from_the_seed_alone(generate, n_features):
-    # The old global state, which the rule NPY002 warns of, must not matter.
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     X = generate(50, random_state=3)
     assert X.shape == (50, n_features)
     assert X.dtype == np.float64 and X.flags.c_contiguous
     assert np.isfinite(X).all()
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     assert (X == generate(50, random_state=3)).all()
     assert (X == generate(50, random_state=np.random.default_rng(3))).all()
     assert (X == generate(50, random_state=np.random.SeedSequence(3))).all()
@@ -509,8 +508,7 @@ def test_fetch_mnist_asks_for_pooch(tmp_path, monkeypatch):
 def test_known_md5_are_those_of_the_real_files():
     folder = os.environ.get("FASTKM_MNIST")
     if not folder:
-        # The files are not part of the repository: 55 MB, to be fetched by a user.
-        pytest.skip("FASTKM_MNIST not set")
+        pytest.skip("FASTKM_MNIST not set: MNIST, 55 MB, is not in the repository")
     for name, md5 in datasets.MNIST_MD5.items():
         path = datasets._find(Path(folder), name)
         assert path is not None and datasets._md5(path) == md5

@@ -544,10 +544,9 @@ def test_an_integer_seed_gives_the_same_fit_twice_on_one_model():
 
 
 def test_without_a_seed_the_global_random_state_is_left_alone():
-    # The old global state, which the rule NPY002 warns of, is what is looked at.
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     KMeans(3).fit(blobs())
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 # --- threads and the report

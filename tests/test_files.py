@@ -391,8 +391,7 @@ def test_replacing_goes_through_links(path):
     try:
         link.symlink_to(path)
     except OSError:
-        # Windows lets only some users make them, some file systems nobody.
-        pytest.skip("no links here")
+        pytest.skip("not every user, nor every file system, may make links")
     with files.replacing(link) as file:
         file.write(b"new")
     assert link.is_symlink() and path.read_bytes() == b"new"

@@ -66,16 +66,15 @@ def naive_simplified(X, labels):
 @every_clustering
 def test_silhouettes_are_those_of_the_definition(name, dtype):
     X, labels = clustering(name, dtype)
-    # Both are quotients of sums of at most 700 positive float64 numbers, in different
-    # orders: 1e-12 is thousands of roundings.
-    np.testing.assert_allclose(
-        metrics.silhouette_samples(X, labels), naive_silhouettes(X, labels), atol=1e-12
-    )
-    assert metrics.simplified_silhouette_score(X, labels) == pytest.approx(
-        # As above; means of at most 700 values of some 10 are off by 1e-13.
-        naive_simplified(X, labels),
-        abs=1e-12,
-    )
+    # Quotients at most 1 of means of at most 700 positive float64 numbers, added in
+    # different orders: 4 x 700 roundings of 2^-53 are 3.1e-13.
+    atol = 1e-12
+    fast, slow = metrics.silhouette_samples(X, labels), naive_silhouettes(X, labels)
+    # As just said.
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=atol)
+    score = metrics.simplified_silhouette_score(X, labels)
+    # The same for distances to means of at most 700 samples.
+    assert score == pytest.approx(naive_simplified(X, labels), abs=atol)
 
 
 @pytest.mark.parametrize("name", ["iris", "blobs", "noise", "gaps"])
@@ -83,27 +82,24 @@ def test_silhouettes_are_those_of_scikit_learn(name):
     X, labels = clustering(name)
     # Its distances come from |x|^2 - 2 x.y + |y|^2, off by some 1e-14 of |x|^2, here
     # up to 1e3: near 1e-11 in a square, up to its root where samples coincide.
-    np.testing.assert_allclose(
-        metrics.silhouette_samples(X, labels),
-        sklearn.metrics.silhouette_samples(X, labels),
-        atol=1e-8,
-    )
-    assert metrics.silhouette_score(X, labels) == pytest.approx(
-        # The same, averaged.
-        sklearn.metrics.silhouette_score(X, labels),
-        abs=1e-8,
-    )
+    atol = 1e-8
+    fast = metrics.silhouette_samples(X, labels)
+    slow = sklearn.metrics.silhouette_samples(X, labels)
+    # As just said.
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=atol)
+    # The same, averaged.
+    assert metrics.silhouette_score(X, labels) == pytest.approx(slow.mean(), abs=atol)
 
 
 @pytest.mark.parametrize("index", DISPERSION)
 @every_clustering
 def test_dispersion_is_that_of_scikit_learn(index, name):
     X, labels = clustering(name)
+    ours = getattr(metrics, index)(X, labels)
+    theirs = getattr(sklearn.metrics, index)(X, labels)
     # Sums of at most 700 x 9 terms without cancellation, but for differences of means,
-    # which lose two of 16 digits.
-    assert getattr(metrics, index)(X, labels) == pytest.approx(
-        getattr(sklearn.metrics, index)(X, labels), rel=1e-11
-    )
+    # which lose two of 16 digits: 6300 roundings of 2^-53 of 100 parts, 7e-11 at worst.
+    assert ours == pytest.approx(theirs, rel=1e-11)
 
 
 @every_index
@@ -119,11 +115,10 @@ def test_an_offset_changes_nothing(index):
     X = rng.integers(0, 50, (200, 3)) + np.array([2.0**20, 0, 0])
     labels = (X[:, 0] > 2.0**20 + 24).astype(int) + (X[:, 1] > 24)
     score = getattr(metrics, index)
-    # The samples are whole, their differences exact; the means are rounded at 2^20,
-    # so off by 2^-33, which is 1e-11 of the distances.
-    assert score(X.astype(np.float32), labels) == pytest.approx(
-        score(X - [2.0**20, 0, 0], labels), rel=1e-9
-    )
+    near, far = score(X - [2.0**20, 0, 0], labels), score(X.astype("f4"), labels)
+    # The samples are whole, their differences exact; the means are rounded at 2^20, so
+    # off by 2^-33, which is 1e-11 of the distances; 1e-9 of their squares' quotients.
+    assert far == pytest.approx(near, rel=1e-9)
 
 
 @every_index
@@ -162,10 +157,10 @@ def test_means_in_pieces_are_the_same(monkeypatch):
 def test_silhouettes_by_hand():
     X, labels = [[0.0], [2.0], [9.0]], [0, 0, 1]
     assert metrics.silhouette_samples(X, labels).tolist() == [7 / 9, 5 / 7, 0.0]
-    # Means 1 and 9; 1 for the single sample, which is its own mean.
-    expected = np.mean([8 / 9, 6 / 7, 1.0])
-    # Three roundings.
-    assert metrics.simplified_silhouette_score(X, labels) == pytest.approx(expected)
+    score = metrics.simplified_silhouette_score(X, labels)
+    # Means 1 and 9; 1 for the single sample, which is its own mean. Here and there two
+    # divisions, two additions and a division, each rounded by 2^-53.
+    assert score == pytest.approx(np.mean([8 / 9, 6 / 7, 1.0]), rel=10 * 2.0**-53)
 
 
 def test_copies_at_one_place_have_no_silhouette():

@@ -46,7 +46,7 @@ def layer(request):
     """
     found = run(script(REGION, code), env=env)
     if "No threading layer could be loaded" in found:
-        pytest.skip(found)
+        pytest.skip(f"the layer's library is not on this machine: {found}")
     assert found == request.param
     return env
 
@@ -228,11 +228,13 @@ WORKERS = """
 
 
 @pytest.mark.parametrize(
-    "method", ["fork", "spawn", "forkserver", "futures", "loky", "threading"]
+    "method",
+    [
+        pytest.param("fork", marks=forks),
+        *("spawn", "forkserver", "futures", "loky", "threading"),
+    ],
 )
 def test_fit_in_workers(method, bits, tmp_path):
-    if method == "fork" and not hasattr(os, "fork"):
-        pytest.skip("no fork here")
     file = tmp_path / "workers.py"
     file.write_text(script(bits, WORKERS))
     assert run(file, method) == "24 fits"

@@ -179,8 +179,8 @@ WIDTHS = """
 
     engines.Prefix._choose_lead = sieve_always
     X = rng.normal(size=(130, 40)).astype("f4")
-    # Blocks has no vector instructions of its own, and takes a minute to compile.
-    for engine in (engines.Prefix(X, None, 1), engines.Skips(X, None, 1)):
+    for make in engines.ENGINES.values():
+        engine = make(X, None, 1)
         for C in (X[:33], X[1:34], X[1:34] + X[40:73] / 1000):
             labels, sums, weights = reference.step(X, C)
             totals = lloyd.exact_totals(engine, engine.step(C), labels)
