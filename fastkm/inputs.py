@@ -159,7 +159,8 @@ class SparseChunks:
         self.shape: tuple[int, int] = matrix.shape
         single = matrix.dtype.kind == "f" and matrix.dtype.itemsize <= 4
         self.dtype: np.dtype[Any] = np.dtype(np.float32 if single else np.float64)
-        self.n_rows = max(1, CHUNK_BYTES // (self.dtype.itemsize * self.shape[1]))
+        n_rows = max(1, CHUNK_BYTES // (self.dtype.itemsize * self.shape[1]))
+        self.starts = np.array([*range(0, len(self), n_rows), len(self)])
         self.largest = 0.0
         start = 0
         for chunk in self:
@@ -170,8 +171,12 @@ class SparseChunks:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Array]:
-        for start in range(0, len(self), self.n_rows):
-            yield self._dense(self.matrix[start : start + self.n_rows])
+        for c in range(len(self.starts) - 1):
+            yield self.chunk(c)
+
+    def chunk(self, c: int) -> Array:
+        """Give a chunk by its number, dense."""
+        return self._dense(self.matrix[self.starts[c] : self.starts[c + 1]])
 
     def _dense(self, some: Any) -> Array:
         with np.errstate(over="ignore"):  # what overflows is found to be infinite

@@ -1,8 +1,9 @@
 """Lloyd's iteration over an engine: step, refill, move, stop.
 
 Same bits as `reference.kmeans`. The module knows neither the samples nor how an engine
-assigns them: it asks the questions of `engines.base.Engine`, which an array, chunks on
-a disk and workers of a cluster can answer alike.
+assigns them: it asks the questions of `engines.base.Engine` and
+`engines.assignment.Assignment`, which an array, chunks on a disk and workers of a
+cluster can answer alike.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from fastkm.engines.base import Engine, Step
+    from fastkm.engines.assignment import Assignment, Sample
+    from fastkm.engines.base import Engine, Step, Whole
 
 Array = NDArray[Any]
 # Centers of clusters of positive weight, from their exact sums and weights (last
@@ -44,9 +46,10 @@ class Rule(NamedTuple):
 class Run:
     """One run of the iteration; centers, labels and inertia belong together.
 
+    labels : of all samples, or empty where the engine does not hold so many
     stop : "unchanged" (no center changed), "tol", "max_iter", or what `after` gave
     shifts : per iteration, the centers' summed squared movement
-    n_changed : per iteration, samples whose label changed
+    n_changed : per iteration, samples whose label changed; -1 where labels are not kept
     n_refilled : int, empty clusters that took a sample
     n_empty : int, clusters of the result without a sample, but for frozen ones
     follows : bool, the centers are those of the last step's sums
@@ -145,12 +148,12 @@ def _next_centers(engine: Engine, run: Run, rule: Rule) -> Array:
         moved = run.centers.copy()
         moved[changed] = rule.place(totals, moved[changed])
         return moved
-    labels, distances = engine.assign(run.centers)
-    refilled = refill(engine, labels, distances, free)
+    assignment = engine.assignment(run.centers)
+    refilled = refill(assignment, free)
     run.n_refilled += len(refilled)
     if refilled:
-        step = engine.sums(labels, n_clusters)
-    return move(run.centers, exact_totals(engine, step, labels), rule)
+        step = assignment.step()
+    return move(run.centers, settled(step, assignment.expansions), rule)
 
 
 def _finish(engine: Engine, run: Run, rule: Rule) -> None:
@@ -160,27 +163,31 @@ def _finish(engine: Engine, run: Run, rule: Rule) -> None:
     centers that rounding to float32 keeps apart from their samples.
     """
     n_clusters, free = len(run.centers), rule.free(len(run.centers))
-    run.labels, distances = engine.assign(run.centers)
+    assignment = engine.assignment(run.centers)
     for _ in range(n_clusters):
-        labels = run.labels.copy()
-        refilled = refill(engine, labels, distances, free)
+        refilled = refill(assignment, free)
         if not refilled:
             break
         run.n_refilled += len(refilled)
-        step = engine.sums(labels, n_clusters)
-        totals = exact_totals(engine, step, labels)
+        totals = settled(assignment.step(), assignment.expansions)
         run.centers = move(run.centers, totals, rule)
-        run.labels, distances = engine.assign(run.centers)
-    run.inertia = engine.inertia(distances)
-    sizes = np.bincount(run.labels, minlength=n_clusters)
+        assignment = engine.assignment(run.centers)
+    run.labels = assignment.labels
+    run.inertia = assignment.inertia()
+    sizes, _ = assignment.sizes()
     run.n_empty = int(np.count_nonzero((sizes == 0) & free))
 
 
-def exact_totals(engine: Engine, step: Step, labels: Array) -> Array:
+def exact_totals(engine: Whole, step: Step, labels: Array) -> Array:
     """Give the sums and weights (last column), each the exact sum rounded once."""
+    return settled(step, lambda cells: engine.expansions(labels, cells))
+
+
+def settled(step: Step, expansions: Callable[[Array], list[list[float]]]) -> Array:
+    """Give the sums and weights; `expansions` gives the terms of uncertain ones."""
     totals, uncertain = step.totals.rounded()
     cells = np.argwhere(uncertain)
-    for cell, parts in zip(cells, engine.expansions(labels, cells), strict=True):
+    for cell, parts in zip(cells, expansions(cells), strict=True):
         totals[tuple(cell)] = math.fsum(parts)
     return totals + 0.0  # a sum of -0.0 is 0.0
 
@@ -193,54 +200,33 @@ def move(centers: Array, totals: Array, rule: Rule = LLOYD) -> Array:
     return moved
 
 
-def refill(engine: Engine, labels: Array, distances: Array, free: Array) -> list[int]:
+def refill(assignment: Assignment, free: Array) -> list[int]:
     """Let empty clusters take samples, those that are `free`: `reference.refill`.
 
     In place.
 
     Returns the clusters that were refilled.
     """
-    positive = engine.positive()
-    counted = labels if positive is None else labels[positive]
-    sizes = np.bincount(counted, minlength=len(free))
-    empty = np.flatnonzero((sizes == 0) & free)
-    if not len(empty):
-        return []
-    rank = distances.copy() if positive is None else np.where(positive, distances, -1.0)
+    _, sizes = assignment.sizes()
+    barred = np.zeros(len(free), bool)  # clusters that have nothing to give
     refilled = []
-    for cluster in empty:
-        copies = _farthest(engine, labels, distances, rank, positive)
-        if copies is None:
+    for cluster in np.flatnonzero((sizes == 0) & free):
+        sample = _farthest(assignment, barred)
+        if sample is None:
             break
-        labels[copies] = cluster
-        rank[copies] = -1.0  # alone with its copies: nothing left to take
+        assignment.take(sample, int(cluster))
+        barred[cluster] = True  # it holds that sample and its copies
         refilled.append(int(cluster))
     return refilled
 
 
-def _farthest(
-    engine: Engine,
-    labels: Array,
-    distances: Array,
-    rank: Array,
-    positive: Array | None,
-) -> Array | None:
-    """Indices of the farthest sample of a divisible cluster, and of its copies.
-
-    Copies have the same label and distance, so only such samples are compared.
-    Samples of a cluster that turns out to hold nothing else leave the ranking.
-    """
+def _farthest(assignment: Assignment, barred: Array) -> Sample | None:
+    """Farthest sample of a divisible cluster; bars those that turn out not to be."""
     while True:
-        i = int(rank.argmax())
-        if rank[i] < 0:
-            return None
-        members = np.flatnonzero(labels == labels[i])
-        alike = members[distances[members] == distances[i]]
-        copies = alike[(engine.rows(alike) == engine.rows(np.array([i]))).all(axis=1)]
-        others = np.setdiff1d(members, copies, assume_unique=True)
-        if len(others if positive is None else others[positive[others]]):
-            return copies
-        rank[members] = -1.0
+        sample = assignment.farthest(barred)
+        if sample is None or assignment.has_others(sample):
+            return sample
+        barred[sample.label] = True
 
 
 def movement(centers: Array, moved: Array) -> float:
@@ -253,8 +239,8 @@ def movement(centers: Array, moved: Array) -> float:
 
 def mean_variance(engine: Engine) -> float:
     """Variance of the features, averaged: the inertia about the mean, per weight."""
-    labels = np.zeros(engine.n_samples, np.int32)
-    totals = exact_totals(engine, engine.sums(labels, 1), labels)
+    undivided = engine.undivided()
+    totals = settled(undivided.step(), undivided.expansions)
     weight = float(totals[0, -1])
-    _, distances = engine.assign(totals[:, :-1] / weight)
-    return engine.inertia(distances) / (weight * engine.n_features)
+    inertia = engine.assignment(totals[:, :-1] / weight).inertia()
+    return inertia / (weight * engine.n_features)

@@ -157,7 +157,7 @@ calinski_harabasz, fits)
     unweighted = engines.Lanes(X, None, n_threads)
     some = engines.Lanes(X[drawn], None, n_threads)
 
-    held: dict[str, engines.Engine] = {}
+    held: dict[str, engines.InMemory] = {}
     fits, rows = [], []
     for k in map(int, numbers):
         chosen, reason = engines.decide(X, k, name, len(numbers) * n_init * max_iter)

@@ -81,7 +81,7 @@ def restarts(
         best = progress.best
         assert best is not None
         if not len(best.labels):  # found before the checkpoint was written
-            best.labels, _ = engine.assign(best.centers)
+            best.labels = engine.assignment(best.centers).labels
         complete = not monitor.stopped
     finally:
         progress.leave(complete)

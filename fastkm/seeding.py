@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import engines, validation
-from fastkm.engines import Chunked, Lanes
-from fastkm.engines.base import Held
-from fastkm.engines.chosen import begin, draw
+from fastkm import validation
+from fastkm.engines import Chunked, Lanes, Parted
+from fastkm.engines.chosen import Chosen, ChosenInMemory, draw
+from fastkm.engines.chosen_in_parts import ChosenInParts, draw_by_weight, earliest
+from fastkm.engines.taken import Taken, TakenInMemory, TakenInParts
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -45,34 +46,45 @@ def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
 
     @functools.wraps(choose)
     def chosen(
-        samples: Lanes | Chunked, n_clusters: int, rng: Generator, *options: Any
+        samples: Lanes | Parted, n_clusters: int, rng: Generator, *options: Any
     ) -> Array:
         if samples.n_samples * samples.n_features > MOST_SORTED:
-            return choose(samples, n_clusters, rng, *options)
-        X = samples.rows(np.arange(samples.n_samples))
-        order = lexicographic(X)
+            try:
+                return choose(samples, n_clusters, rng, *options)
+            finally:
+                if isinstance(samples, Parted):
+                    samples.forget()
+        if isinstance(samples, Parted):
+            samples = samples.gathered()
+        order = lexicographic(samples.rows(np.arange(samples.n_samples)))
         weights = None if samples.weights is None else samples.weights[order]
-        ordered = Lanes(X[order], weights, samples.n_threads)
+        ordered = Lanes(samples.rows(order), weights, samples.n_threads)
         return order[choose(ordered, n_clusters, rng, *options)]
 
     return chosen
 
 
-def first_sample(samples: Held, rng: Generator) -> int:
+def first_sample(samples: Lanes | Parted, rng: Generator) -> int:
     """One sample in proportion to its weight."""
     u = rng.random()
-    if samples.weights is None:
+    if not samples.has_weights:
         # The first prefix sum 1, 2, 3 ... above u * n_samples.
         return min(math.floor(u * samples.n_samples), samples.n_samples - 1)
+    if samples.weights is None:
+        assert isinstance(samples, Parted)
+        return draw_by_weight(samples, u)
     return draw(samples.weights, u * math.fsum(samples.weights))
 
 
 @in_drawing_order
-def random_samples(samples: Held, n_clusters: int, rng: Generator) -> Array:
+def random_samples(samples: Lanes | Parted, n_clusters: int, rng: Generator) -> Array:
     """Different samples in proportion to weight: `reference.random_samples`."""
-    weights = samples.weights
-    if weights is None or (weights == weights[0]).all():
+    if not samples.is_uneven:
         return rng.choice(samples.n_samples, n_clusters, replace=False)
+    weights = samples.weights
+    if weights is None:
+        assert isinstance(samples, Parted)
+        return earliest(samples, n_clusters, rng)
     with np.errstate(divide="ignore", over="ignore"):
         arrivals = rng.standard_exponential(samples.n_samples) / weights
     return np.lexsort((arrivals, weights == 0))[:n_clusters]
@@ -91,7 +103,7 @@ def n_trials_of(n_clusters: int) -> int:
 
 @in_drawing_order
 def plusplus(
-    samples: Lanes | Chunked,
+    samples: Lanes | Parted,
     n_clusters: int,
     rng: Generator,
     n_local_trials: int | None = None,
@@ -102,18 +114,26 @@ def plusplus(
     if n_clusters == 1:
         return np.array([first])
     chosen = begin(samples, first, n_clusters, n_trials)
-    potential = samples.inertia(chosen.nearest)
+    potential = chosen.potential()
     while len(chosen.indices) < n_clusters:
         thresholds = rng.random(n_trials) * potential
         if potential == 0:
             chosen.indices.append(_lowest_free(chosen.indices))
             continue
-        candidates = np.array([chosen.draw(r) for r in thresholds])
-        potentials = chosen.potentials(candidates)
+        potentials = chosen.potentials(chosen.draw(thresholds))
         best = int(np.argmin(potentials))
         chosen.choose(best)
         potential = potentials[best]
     return np.array(chosen.indices)
+
+
+def begin(
+    samples: Lanes | Parted, first: int, n_clusters: int, n_trials: int
+) -> Chosen:
+    """Begin with a first sample."""
+    if isinstance(samples, Lanes):
+        return ChosenInMemory(samples, first, n_clusters, n_trials)
+    return ChosenInParts(samples, first)
 
 
 def _lowest_free(indices: list[int]) -> int:
@@ -122,67 +142,40 @@ def _lowest_free(indices: list[int]) -> int:
 
 
 @in_drawing_order
-def parallel(samples: Lanes | Chunked, n_clusters: int, rng: Generator) -> Array:
+def parallel(samples: Lanes | Parted, n_clusters: int, rng: Generator) -> Array:
     """k-means||: `reference.kmeans_parallel`."""
-    taken = np.array([first_sample(samples, rng)])
-    _, nearest = _assign(samples, taken)
+    taken: Taken
+    taken = (
+        TakenInMemory(samples) if isinstance(samples, Lanes) else TakenInParts(samples)
+    )
+    taken.add(np.array([first_sample(samples, rng)]))
     n_rounds = 0
-    while n_rounds < N_ROUNDS or len(taken) < n_clusters:
+    while n_rounds < N_ROUNDS or len(taken.indices) < n_clusters:
         n_rounds += 1
-        cost = samples.inertia(nearest)
+        cost = taken.cost()
         if cost == 0:
             break
-        uniforms = rng.random(samples.n_samples)
-        terms = nearest if samples.weights is None else samples.weights * nearest
-        with np.errstate(over="ignore"):
-            new = np.flatnonzero(uniforms * cost < 2 * n_clusters * terms)
+        new = taken.sample(rng, 2 * n_clusters, cost)
         if len(new):
-            np.minimum(nearest, _assign(samples, new)[1], out=nearest)
-            taken = np.concatenate([taken, new])
-    free = np.setdiff1d(np.arange(samples.n_samples), taken)
-    taken = np.concatenate([taken, free[: max(0, n_clusters - len(taken))]])
-    masses = _masses(_assign(samples, taken)[0], samples.weights, len(taken))
-    candidates = Lanes(samples.rows(taken), masses, samples.n_threads)
-    chosen: Array = taken[plusplus(candidates, n_clusters, rng)]
+            taken.add(new)
+    missing = n_clusters - len(taken.indices)
+    if missing > 0:
+        free = np.setdiff1d(np.arange(samples.n_samples), taken.indices)
+        taken.add(free[:missing])
+    candidates = Lanes(samples.rows(taken.indices), taken.masses(), samples.n_threads)
+    chosen: Array = taken.indices[plusplus(candidates, n_clusters, rng)]
     return chosen
 
 
-def _assign(samples: Lanes | Chunked, centers: Array) -> tuple[Array, Array]:
-    """Labels and distances of all samples, about some of them (indices)."""
-    source = samples.X if isinstance(samples, Lanes) else samples.samples
-    engine = engines.choose(source, None, len(centers), samples.n_threads).engine
-    return engine.assign(samples.rows(centers))
-
-
-def _masses(labels: Array, weights: Array | None, n_clusters: int) -> Array:
-    """Exact weights of the clusters."""
-    sizes = np.bincount(labels, minlength=n_clusters)
-    if weights is None:
-        return sizes.astype(np.float64)
-    in_order = weights[np.argsort(labels, kind="stable")]
-    return np.array(
-        [math.fsum(some) for some in np.split(in_order, sizes.cumsum()[:-1])]
-    )
-
-
 @in_drawing_order
-def farthest(samples: Lanes | Chunked, n_clusters: int, rng: Generator) -> Array:
+def farthest(samples: Lanes | Parted, n_clusters: int, rng: Generator) -> Array:
     """Farthest-first: `reference.farthest_first`."""
     first = first_sample(samples, rng)
     if n_clusters == 1:
         return np.array([first])
     chosen = begin(samples, first, n_clusters, n_trials=1)
-    positive = samples.positive()
     while len(chosen.indices) < n_clusters:
-        rank = chosen.nearest
-        if positive is not None:
-            rank = np.where(positive, rank, -1.0)
-        i = int(rank.argmax())
-        if not rank[i] > 0:  # else it was not chosen before: it would be at distance 0
-            rank = rank.copy()
-            rank[chosen.indices] = -2.0
-            i = int(rank.argmax())
-        chosen.add(i)
+        chosen.choose_farthest()
     return np.array(chosen.indices)
 
 

@@ -29,6 +29,7 @@ class Slices:
         self.X, self.n_rows = X, n_rows
         self.shape, self.dtype = X.shape, X.dtype
         self.largest = float(np.abs(X).max())
+        self.starts = np.array([*range(0, len(X), n_rows), len(X)])
 
     def __len__(self) -> int:
         return len(self.X)
@@ -40,6 +41,9 @@ class Slices:
             chunk = room[: len(some)]
             chunk[:] = some
             yield chunk
+
+    def chunk(self, c: int) -> Array:
+        return self.X[self.starts[c] : self.starts[c + 1]]
 
     def rows(self, indices: Array) -> Array:
         return self.X[indices]

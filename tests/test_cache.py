@@ -23,7 +23,8 @@ with warnings.catch_warnings(record=True) as caught:
     import fastkm
     from fastkm.kernels import exact
     blocks = np.array([[2.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
-    call = lambda dtype: exact.draw(np.ones(5, dtype), np.ones(1), blocks, 2, 2.5)
+    one, nothing = np.ones(1), np.zeros(3)
+    call = lambda dtype: exact.draw(np.ones(5, dtype), one, blocks, 2, nothing, 2.5)
     assert [call("f8") for _ in range(3)] == [2, 2, 2]
     assert call("f4") == 2
 hits = sum(exact.draw.stats.cache_hits.values())

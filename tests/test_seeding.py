@@ -20,6 +20,8 @@ REFERENCES = {
     "random": reference.random_samples,
     "farthest": reference.farthest_first,
 }
+NOTHING = np.zeros(3)
+
 every_init = pytest.mark.parametrize("init", REFERENCES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 
@@ -30,6 +32,7 @@ def check(init, X, n_clusters, weights, n_threads=2):
         for samples in (
             engines.Lanes(X, weights, n_threads),
             engines.Chunked(Slices(X, 41), weights, n_threads),
+            engines.Chunked(Slices(X, 41), weights, n_threads, keeps=False),
         ):
             rng = np.random.default_rng(seed)
             fast = seeding.CHOOSERS[init](samples, n_clusters, rng)
@@ -189,7 +192,7 @@ def test_draw_finds_the_first_prefix_above(values, share, block):
     for b in range(len(totals)):
         for term in terms[b * block : (b + 1) * block]:
             exact.add_term(totals[b], term)
-    fast = exact.draw(terms, np.ones(1), totals, block, threshold)
+    fast = exact.draw(terms, np.ones(1), totals, block, NOTHING, threshold)
     slow = reference.draw(terms, threshold)
     assert fast in (slow, -1)
     assert seeding.draw(terms, threshold) == slow
@@ -201,10 +204,10 @@ def test_draw_on_the_boundaries():
     totals = np.array([[0.25, 0, 0], [0.75, 0, 0]])
     expected = {0.0: 1, 0.2: 1, 0.25: 3, 0.7: 3, 0.75: 4, 0.99: 4}
     for threshold, index in expected.items():
-        assert exact.draw(terms, np.ones(1), totals, 3, threshold) == index
+        assert exact.draw(terms, np.ones(1), totals, 3, NOTHING, threshold) == index
         assert seeding.draw(terms, threshold) == index
     # Rounding may push a threshold up to the whole sum: the last positive term.
-    assert exact.draw(terms, np.ones(1), totals, 3, 1.0) == -1
+    assert exact.draw(terms, np.ones(1), totals, 3, NOTHING, 1.0) == -1
     assert seeding.draw(terms, 1.0) == 4
 
 

@@ -10,6 +10,7 @@ from fastkm.engines.base import Array, Engine, InMemory, Step, center_dtype
 from fastkm.engines.blocks import Blocks
 from fastkm.engines.chunks import Chunked, Chunks
 from fastkm.engines.lanes import Lanes
+from fastkm.engines.parts import Part, Parted
 from fastkm.engines.prefix import Prefix
 from fastkm.engines.skips import Skips
 from fastkm.engines.tiles import Tiles
@@ -23,6 +24,8 @@ __all__ = [
     "Engine",
     "InMemory",
     "Lanes",
+    "Part",
+    "Parted",
     "Prefix",
     "Skips",
     "Step",
@@ -45,18 +48,18 @@ ENGINES: dict[str, type[InMemory]] = {
 class Choice(NamedTuple):
     """An engine that holds the samples, its name, and why it was chosen."""
 
-    engine: Engine
+    engine: InMemory | Chunked
     name: str
     reason: str
 
 
 def exact_engine(
-    X: Array | Chunks, weights: Array | None, n_threads: int
+    X: Array | Chunks, weights: Array | None, n_threads: int, *, keeps: bool = True
 ) -> Lanes | Chunked:
-    """Give the engine that computes every distance."""
+    """Give the engine that computes every distance; for `keeps` see `Chunked`."""
     if isinstance(X, np.ndarray):
         return Lanes(X, weights, n_threads)
-    return Chunked(X, weights, n_threads)
+    return Chunked(X, weights, n_threads, keeps=keeps)
 
 
 def choose(
@@ -66,13 +69,16 @@ def choose(
     n_threads: int,
     engine: str = "auto",
     n_steps: int = 0,
+    *,
+    keeps: bool = True,
 ) -> Choice:
     """Choose the engine for the samples.
 
     `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
     come, all restarts together (0: a single assignment): what they could repay.
 
-    For samples in chunks, it is chosen chunk by chunk, for a single assignment of each.
+    For samples in chunks, it is chosen chunk by chunk, for a single assignment of each;
+    for `keeps` see `Chunked`.
     """
     if isinstance(X, np.ndarray):
         name, reason = decide(X, n_clusters, engine, n_steps)
@@ -84,8 +90,8 @@ def choose(
         name, _ = decide(chunk, n_clusters, engine)
         return ENGINES[name](chunk, weights, n_threads)
 
-    reason = f"samples in chunks, made dense one at a time; engine={engine!r} for each"
-    return Choice(Chunked(X, weights, n_threads, make), "chunks", reason)
+    reason = f"samples in chunks, one at a time; engine={engine!r} for each"
+    return Choice(Chunked(X, weights, n_threads, make, keeps=keeps), "chunks", reason)
 
 
 def decide(

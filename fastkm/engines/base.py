@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastkm.engines.assignment import Assignment, InOneArray
 from fastkm.exactsum import ExactSum, expansion
 from fastkm.kernels import exact, sums
 
@@ -57,6 +58,16 @@ class Engine(Protocol):
     def step(self, centers: Array) -> Step:
         """Assign every sample, sum the clusters."""
 
+    def assignment(self, centers: Array) -> Assignment:
+        """Every sample and its nearest center."""
+
+    def undivided(self) -> Assignment:
+        """All samples in one cluster; without distances."""
+
+
+class Whole(Protocol):
+    """An engine that takes and gives labels of all samples in one array."""
+
     def assign(self, centers: Array) -> tuple[Array, Array]:
         """Labels (int32) and distances (float64) of all samples."""
 
@@ -94,8 +105,15 @@ class Held:
         self.dtype = center_dtype(dtype)
         self.weights = weights
         self.kernel_weights = read_only(np.ones(1) if weights is None else weights)
+        self.has_weights = weights is not None
         self.n_threads = n_threads
         self.counts: Counter[str] = Counter()
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether samples differ in weight."""
+        weights = self.weights
+        return weights is not None and bool((weights != weights[0]).any())
 
     def n_chunks(self, nanoseconds: float) -> int:
         """Threads that pay for so much work: to start one takes some 40 us."""
@@ -131,8 +149,11 @@ class Held:
         value, uncertain = self.weighted_total(distances).rounded()
         if not uncertain:
             return float(value)
-        weights = 1.0 if self.weights is None else self.weights
-        return math.fsum(weights * distances)
+        return math.fsum(self.terms(distances))
+
+    def terms(self, distances: Array) -> Array:
+        """Weight * distance of each sample."""
+        return distances if self.weights is None else self.weights * distances
 
     def total_weight(self) -> float:
         """Exact sum of the weights."""
@@ -203,14 +224,26 @@ class InMemory(Held):
         )
         return changed[0] if len(totals) == 1 else sum(changed)
 
+    def label(self, centers: Array) -> Array:
+        """Labels (int32) of all samples."""
+        labels = np.empty(self.n_samples, np.int32)
+        self.find(centers.astype(np.float64), labels, keep=False)
+        return labels
+
     def assign(self, centers: Array) -> tuple[Array, Array]:
         centers = centers.astype(np.float64)
         if np.array_equal(centers, self._centers):  # as after the last step
             labels = self._labels.copy()
         else:
-            labels = np.empty(self.n_samples, np.int32)
-            self.find(centers, labels, keep=False)
+            labels = self.label(centers)
         return labels, self.own_distances(centers, labels)
+
+    def assignment(self, centers: Array) -> InOneArray:
+        return InOneArray(self, len(centers), *self.assign(centers))
+
+    def undivided(self) -> InOneArray:
+        labels = np.zeros(self.n_samples, np.int32)
+        return InOneArray(self, 1, labels, np.empty(0))
 
     def own_distances(self, centers: Array, labels: Array) -> Array:
         """Squared distance of each sample to the (float64) center of its label."""

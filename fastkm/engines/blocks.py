@@ -192,6 +192,9 @@ class Blocks(InMemory):
         totals = self._totals.copy() if len(self._totals) == 1 else self._totals
         return Step(self.joined(totals, len(centers)), n_changed, everyone)
 
+    def label(self, centers: Array) -> Array:
+        return self.assign(centers)[0]
+
     def assign(self, centers: Array) -> tuple[Array, Array]:
         self.step(centers)
         tree, n_chunks = self.tree, len(self.tree.free)

@@ -1,104 +1,101 @@
 """Chosen: the samples that a seeding has chosen, and how near every sample is to them.
 
-What `fastkm.seeding` asks of the samples, in one array or in chunks.
+What `fastkm.seeding` asks of the samples, in one array; `engines.chosen_in_parts` asks
+it of parts.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from fastkm.engines.base import Array, Held, join_chunks
-from fastkm.engines.chunks import Chunked
+from fastkm.engines.base import Array, join_chunks
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.sketch import Sketch
-from fastkm.exactsum import ExactSum
 from fastkm.kernels import exact, seeding
 from fastkm.kernels.seeding import BLOCK
 from fastkm.kernels.simd import MASK
 from fastkm.kernels.vectors import LANES_32
 
 
-class Chosen(ABC):
-    """The samples chosen so far, and every sample's distance to the nearest of them.
+class Chosen(Protocol):
+    """The samples chosen so far."""
 
-    8 bytes per sample, and 24 per BLOCK of them.
+    indices: list[int]
+
+    def potential(self) -> float:
+        """Inertia about them."""
+
+    def draw(self, thresholds: Array) -> Array:
+        """Draw samples as `reference.draw` does from weight * squared distance."""
+
+    def potentials(self, candidates: Array) -> list[float]:
+        """Inertia that each of the candidates (indices) would leave."""
+
+    def choose(self, t: int) -> None:
+        """Choose one of the last candidates."""
+
+    def choose_farthest(self) -> None:
+        """Choose the sample of positive weight that is farthest from all of them.
+
+        The first among equals. Samples of weight zero come last, and none twice.
+        """
+
+
+class ChosenInMemory:
+    """Most distances are ruled out by the `Sketch`, which see.
+
+    12 bytes per sample, 24 per BLOCK of them, and a bit per candidate of a step.
     """
 
-    def __init__(self, samples: Held) -> None:
+    def __init__(
+        self, samples: Lanes, first: int, n_clusters: int, n_trials: int
+    ) -> None:
         self.samples = samples
         self.nearest = np.full(samples.n_samples, np.inf)
         # Exact sums of weight * nearest.
         self.blocks = np.full((-(-samples.n_samples // BLOCK), 3), np.inf)
         self.indices: list[int] = []
-
-    @abstractmethod
-    def add(self, i: int) -> None:
-        """Choose a sample."""
-
-    @abstractmethod
-    def potentials(self, candidates: Array) -> list[float]:
-        """Inertia that each of the candidates (indices) would leave."""
-
-    @abstractmethod
-    def choose(self, t: int) -> None:
-        """Choose one of the last candidates."""
+        self.sketch = Sketch(samples, n_clusters, n_trials)
+        n_tiles = -(-samples.n_samples // LANES_32)
+        self.limits = np.full(n_tiles * LANES_32, -np.inf, np.float32)
+        # The first is nearer than none, to all.
+        self.candidates = np.array([first])
+        self.masks = np.full((n_tiles, 1), -1).astype(MASK)
+        self.choose(0)
 
     def _n_chunks(self, nanoseconds: float) -> int:
         """Threads for so much work per sample."""
         n_chunks = self.samples.n_chunks(nanoseconds * self.samples.n_samples)
         return min(n_chunks, len(self.blocks))
 
-    def draw(self, threshold: float) -> int:
-        """Draw one sample as `reference.draw` does from weight * nearest."""
-        i = int(
-            exact.draw(
-                self.nearest,
-                self.samples.kernel_weights,
-                self.blocks,
-                BLOCK,
-                threshold,
-            )
-        )
-        if i >= 0:
-            return i
-        weights = self.samples.weights
-        return draw(
-            self.nearest if weights is None else weights * self.nearest, threshold
+    def potential(self) -> float:
+        return self.samples.inertia(self.nearest)
+
+    def draw(self, thresholds: Array) -> Array:
+        weights = self.samples.kernel_weights
+        return np.array(
+            [
+                draw_by_blocks(self.nearest, weights, self.blocks, threshold)
+                for threshold in thresholds
+            ]
         )
 
-
-class ChosenInMemory(Chosen):
-    """Most distances are ruled out by the `Sketch`, which see.
-
-    4 bytes per sample and a bit per candidate of a step besides.
-    """
-
-    def __init__(self, samples: Lanes, n_clusters: int, n_trials: int) -> None:
-        super().__init__(samples)
-        self.engine = samples
-        self.sketch = Sketch(samples, n_clusters, n_trials)
-        n_tiles = -(-samples.n_samples // LANES_32)
-        self.limits = np.full(n_tiles * LANES_32, -np.inf, np.float32)
-        self.masks = np.empty((n_tiles, 0), MASK)
-
-    def add(self, i: int) -> None:
-        if self.indices:
-            self.potentials(np.array([i]))
-        else:  # nearer than none, to all
-            self.candidates = np.array([i])
-            self.masks = np.full((len(self.masks), 1), -1).astype(MASK)
+    def choose_farthest(self) -> None:
+        positive = self.samples.positive()
+        self.potentials(np.array([farthest(self.nearest, positive, self.indices)[1]]))
         self.choose(0)
 
     def choose(self, t: int) -> None:
         self.indices.append(int(self.candidates[t]))
         seeding.choose(
             self._n_chunks(2.0),
-            self.engine.X,
+            self.samples.X,
             self.samples.kernel_weights,
-            self.engine.X[self.candidates].astype(np.float64),
+            self.samples.X[self.candidates].astype(np.float64),
             t,
             self.masks.shape[1],
             self.masks.ravel(),
@@ -115,10 +112,10 @@ class ChosenInMemory(Chosen):
             self.masks = np.empty((len(self.masks), norms.size), MASK)
         n_chunks = self._n_chunks(0.1 * packed.size + 2.0 * norms.size)
         totals = np.zeros((n_chunks, len(candidates), 3))
-        rows = self.engine.X[candidates].astype(np.float64)
+        rows = self.samples.X[candidates].astype(np.float64)
         seeding.potentials(
             n_chunks,
-            self.engine.X,
+            self.samples.X,
             self.samples.kernel_weights,
             self.nearest,
             self.limits,
@@ -131,72 +128,57 @@ class ChosenInMemory(Chosen):
             totals,
         )
         joined = join_chunks(np.moveaxis(totals, 2, 1))
-        return settled(self.engine, self.nearest, rows, joined)
+        values, uncertain = joined.rounded()
+        for t in np.flatnonzero(uncertain):
+            _, distances = self.samples.assign(rows[t : t + 1])
+            values[t] = self.samples.inertia(np.minimum(self.nearest, distances))
+        return [float(value) for value in values]
 
 
-class ChosenInChunks(Chosen):
-    """Every distance is computed: one pass for the potentials, one for the choice."""
+def farthest(
+    nearest: Array, positive: Array | None, chosen: list[int]
+) -> tuple[float, int]:
+    """Rank and index of the next sample of `Chosen.choose_farthest`.
 
-    def __init__(self, samples: Chunked) -> None:
-        super().__init__(samples)
-        self.chunks = samples
-
-    def add(self, i: int) -> None:
-        self.candidates = np.array([i])
-        self.candidate_rows = self.chunks.rows(self.candidates)
-        self.choose(0)
-
-    def choose(self, t: int) -> None:
-        self.indices.append(int(self.candidates[t]))
-        _, distances = self.chunks.assign(self.candidate_rows[t : t + 1])
-        np.minimum(self.nearest, distances, out=self.nearest)
-        seeding.sum_blocks(
-            self._n_chunks(4.0), self.nearest, self.samples.kernel_weights, self.blocks
-        )
-
-    def potentials(self, candidates: Array) -> list[float]:
-        self.candidates = candidates
-        self.candidate_rows = self.chunks.rows(candidates)
-        parts = []
-        for rows, part, table in self.chunks.distance_tables(self.candidate_rows):
-            remaining = np.minimum(self.nearest[rows, None], table).T.copy()
-            totals = [part.weighted_total(distances) for distances in remaining]
-            parts.append(np.transpose([(t.high, t.low, t.slack) for t in totals]))
-        total = join_chunks(np.array(parts))
-        return settled(self.chunks, self.nearest, self.candidate_rows, total)
+    Those of weight zero have rank -1, those chosen already rank -2.
+    """
+    rank = nearest.copy() if positive is None else np.where(positive, nearest, -1.0)
+    rank[chosen] = -2.0
+    i = int(rank.argmax())
+    return float(rank[i]), i
 
 
-def settled(
-    samples: Lanes | Chunked, nearest: Array, candidates: Array, total: ExactSum
-) -> list[float]:
-    """Potentials (n_candidates,) rounded once, those that are uncertain summed anew."""
-    values, uncertain = total.rounded()
-    for t in np.flatnonzero(uncertain):
-        _, distances = samples.assign(candidates[t : t + 1])
-        values[t] = samples.inertia(np.minimum(nearest, distances))
-    return [float(value) for value in values]
+def draw_by_blocks(
+    nearest: Array,
+    weights: Array,
+    blocks: Array,
+    threshold: float,
+    before: Sequence[float] = (),
+) -> int:
+    """Index of a draw (`Chosen.draw`), from exact sums of blocks of terms.
+
+    `before` are a few terms, the largest first, that come before all others.
+    """
+    if len(before) <= 2:
+        prefix = np.zeros(3)
+        prefix[: len(before)] = before
+        i = int(exact.draw(nearest, weights, blocks, BLOCK, prefix, threshold))
+        if i >= 0:
+            return i
+    return draw(weights * nearest, threshold, before)
 
 
-def begin(
-    samples: Lanes | Chunked, first: int, n_clusters: int, n_trials: int
-) -> Chosen:
-    """Begin with a first sample."""
-    chosen: Chosen
-    if isinstance(samples, Lanes):
-        chosen = ChosenInMemory(samples, n_clusters, n_trials)
-    else:
-        chosen = ChosenInChunks(samples)
-    chosen.add(first)
-    return chosen
+def draw(terms: Array, threshold: float, before: Sequence[float] = ()) -> int:
+    """First index whose exact prefix sum is above the threshold, by bisection.
 
-
-def draw(terms: Array, threshold: float) -> int:
-    """First index whose exact prefix sum is above the threshold, by bisection."""
+    Without one the last of a positive term. Prefixes begin with the terms of `before`.
+    """
     positive = np.flatnonzero(terms > 0)
     low, high = 0, len(positive) - 1
     while low < high:
         middle = (low + high) // 2
-        if math.fsum([*terms[: positive[middle] + 1], -threshold]) > 0:
+        prefix = terms[: positive[middle] + 1]
+        if math.fsum([*before, *prefix, -threshold]) > 0:
             high = middle
         else:
             low = middle + 1

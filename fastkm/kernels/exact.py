@@ -129,15 +129,17 @@ def draw(
     weights: Array,
     block_totals: Array,
     block_size: int,
+    before: Array,
     threshold: float,
 ) -> int:
     """First index whose prefix sum of weight * value is above the threshold.
 
-    Same index as `reference.draw`. Whole blocks are passed by their totals
-    (n_blocks, 3). Returns -1 when a comparison could not be decided, or no prefix is
-    above the threshold: the caller then takes the slow road.
+    Same index as `reference.draw`. Prefixes begin with `before` (3,), the exact sum of
+    what comes before the values; whole blocks are passed by their totals (n_blocks, 3).
+    Returns -1 when a comparison could not be decided, or no prefix is above the
+    threshold: the caller then takes the slow road.
     """
-    prefix = np.zeros(3)
+    prefix = before.copy()
     with_block = np.zeros(3)
     for block in range(block_totals.shape[0]):
         for part in range(3):

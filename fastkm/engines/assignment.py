@@ -1,0 +1,113 @@
+"""Assignment: every sample and its cluster, wherever that is known.
+
+`fastkm.lloyd` asks an assignment for sums over its clusters and, where one is empty,
+for the sample that it is to take. `InOneArray` has the labels of all samples.
+`engines.parts` asks for them part by part.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastkm.engines.base import Array, Step, Whole
+
+
+class Sample(NamedTuple):
+    """A sample in an assignment: squared distance, index, cluster, features."""
+
+    distance: float
+    i: int
+    label: int
+    row: Array
+
+
+class Assignment(Protocol):
+    """Samples and their clusters; `barred` is (n_clusters,) bool.
+
+    labels : (n_samples,) int32, or empty where so many are not held
+    """
+
+    labels: Array
+
+    def sizes(self) -> tuple[Array, Array]:
+        """Samples of each cluster, and those of positive weight among them."""
+
+    def farthest(self, barred: Array) -> Sample | None:
+        """Farthest of positive weight outside barred clusters, the first among equals.
+
+        None if there is no such sample.
+        """
+
+    def has_others(self, sample: Sample) -> bool:
+        """Whether its cluster holds others, of positive weight, than its copies."""
+
+    def take(self, sample: Sample, cluster: int) -> None:
+        """Give the sample and all its copies to an empty cluster."""
+
+    def step(self) -> Step:
+        """Sum the clusters."""
+
+    def expansions(self, cells: Array) -> list[list[float]]:
+        """For each (cluster, column) of `cells`, its terms as a short exact list."""
+
+    def inertia(self) -> float:
+        """Exact sum of weight * distance."""
+
+
+class InOneArray:
+    """An assignment whose labels and distances are arrays, over an engine."""
+
+    def __init__(
+        self, engine: Whole, n_clusters: int, labels: Array, distances: Array
+    ) -> None:
+        self.engine = engine
+        self.n_clusters = n_clusters
+        self.labels, self.distances = labels, distances
+        self.positive = engine.positive()
+
+    def sizes(self) -> tuple[Array, Array]:
+        sizes = np.bincount(self.labels, minlength=self.n_clusters)
+        if self.positive is None:
+            return sizes, sizes
+        some = self.labels[self.positive]
+        return sizes, np.bincount(some, minlength=self.n_clusters)
+
+    def farthest(self, barred: Array) -> Sample | None:
+        refused = barred[self.labels]
+        if self.positive is not None:
+            refused |= ~self.positive
+        rank = np.where(refused, -1.0, self.distances)
+        i = int(rank.argmax())
+        if rank[i] < 0:
+            return None
+        (row,) = self.engine.rows(np.array([i]))
+        return Sample(float(rank[i]), i, int(self.labels[i]), row)
+
+    def has_others(self, sample: Sample) -> bool:
+        members = self.labels == sample.label
+        if self.positive is not None:
+            members &= self.positive
+        members[self._copies(sample)] = False
+        return bool(members.any())
+
+    def take(self, sample: Sample, cluster: int) -> None:
+        self.labels[self._copies(sample)] = cluster
+
+    def _copies(self, sample: Sample) -> Array:
+        # Copies have the same label and distance, so only such samples are compared.
+        alike = np.flatnonzero(
+            (self.labels == sample.label) & (self.distances == sample.distance)
+        )
+        return alike[(self.engine.rows(alike) == sample.row).all(axis=1)]
+
+    def step(self) -> Step:
+        return self.engine.sums(self.labels, self.n_clusters)
+
+    def expansions(self, cells: Array) -> list[list[float]]:
+        return self.engine.expansions(self.labels, cells)
+
+    def inertia(self) -> float:
+        return self.engine.inertia(self.distances)
