@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, lloyd, monitor, seeding, small, swaps, validation
+from fastkm import engines, lloyd, monitor, outputs, seeding, small, swaps, validation
 from fastkm.bases import ConvergenceWarning
 from fastkm.fits import Fits, InOneKernel, OverAnEngine
 from fastkm.restarts import Progress
@@ -98,6 +99,8 @@ def kmeans(
     callback: monitor.Callback | None = None,
     max_time: float | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    max_memory: float | str | None = None,
+    labels_out: outputs.Target = None,
     place: lloyd.Place = lloyd.mean,
 ) -> KMeansResult:
     """Split the samples into `n_clusters` groups by Lloyd's algorithm.
@@ -107,10 +110,11 @@ def kmeans(
 
     Parameters
     ----------
-    X : array-like or sparse matrix (n_samples, n_features), finite
+    X : array-like, sparse matrix or source (n_samples, n_features), finite
         float32 stays float32, float16 becomes float32, all else float64. Large arrays
         of booleans or of integers of at most 16 bits are used as they are, sparse
-        matrices are made dense some MB at a time.
+        matrices are made dense some MB at a time. For sources (files, and what else is
+        read in chunks) see `fastkm.sources`.
     n_clusters : int, from 1 to n_samples
     sample_weight : array-like (n_samples,), not negative, optional
         A sample of weight 3 counts as three samples.
@@ -160,6 +164,14 @@ def kmeans(
         time: by Ctrl-C or another exception, by `callback` or `max_time`. A call with
         the same data and parameters goes on from it, to the bits of a fit that was not
         interrupted. It is removed when the runs are done, before any swaps.
+    max_memory : number of bytes or str such as "2 GB", optional
+        What the fit may hold beyond an X that is an array. Samples of a source or a
+        memmap are read into memory where they and all that a fit keeps about them take
+        no more; otherwise they are read again in every pass, chunk by chunk. Half of
+        the memory that is free when None. The result is the same.
+    labels_out : array (n_samples,) of int32 or path, optional
+        Where the labels go: a file (.npy) is written chunk by chunk, and the result's
+        labels are a memmap of it. Needed where `max_memory` has no room for them.
     place : callable
         Where the center of a cluster belongs: `place(totals, centers)` gives new
         centers for the clusters' exact sums and weights (last column) and old centers.
@@ -193,8 +205,12 @@ def kmeans(
     >>> result.centers.tolist(), result.inertia
     ([[0.0, 1.0], [9.0, 1.0]], 4.0)
     """
-    data, weights = as_weighted(X, sample_weight, validation.as_input)
-    n_clusters = validation.check_n_clusters(n_clusters, len(data))
+    max_memory = validation.check_max_memory(max_memory)
+    read = functools.partial(validation.as_input, max_memory=max_memory)
+    data, weights = as_weighted(X, sample_weight, read)
+    keeps, n_samples = validation.check_room(data, max_memory, labels_out), len(data)
+    labels_out = outputs.check(labels_out, n_samples, np.int32, "labels_out")
+    n_clusters = validation.check_n_clusters(n_clusters, n_samples)
     init = validation.check_init(init)
     n_init = validation.check_n_init(n_init, init)
     max_iter = validation.check_integer(max_iter, "max_iter")
@@ -203,7 +219,7 @@ def kmeans(
     n_swaps = validation.check_integer(n_swaps, "n_swaps", least=0)
     name = validation.check_engine(engine)
     held = validation.as_frozen(frozen, n_clusters, init)
-    samples = engines.exact_engine(data, weights, n_threads)
+    samples = engines.exact_engine(data, weights, n_threads, keeps=keeps)
     if n_swaps:
         validation.check_dense(data, "n_swaps")
     if not isinstance(init, str) and not callable(init):
@@ -247,7 +263,9 @@ def kmeans(
         fits = InOneKernel(samples, options, rng)
     else:
         n_steps = n_init * max_iter
-        choice = engines.choose(data, weights, n_clusters, n_threads, name, n_steps)
+        choice = engines.choose(
+            data, weights, n_clusters, n_threads, name, n_steps, keeps=keeps
+        )
         fits = OverAnEngine(choice, samples, options, rng, watch)
     with watch:
         best, n_swapped = fits.run(init, n_init, progress), 0
@@ -259,6 +277,10 @@ def kmeans(
             best = best.followed_by(fits.run(centers, n_init + 1, another))
     if watch.stopped:
         best.stop = watch.stopped
+    if labels_out is not None or not len(best.labels):
+        with outputs.opened(labels_out, n_samples, np.int32) as labels:
+            fits.write_labels(best, labels)
+        best.labels = outputs.as_array(labels_out, labels)
     return as_result(fits, progress, best, n_threads, n_swapped)
 
 
@@ -308,7 +330,13 @@ def as_weighted(
 
 
 def assign(
-    X: ArrayLike, centers: ArrayLike, *, n_threads: int | None = None
+    X: ArrayLike,
+    centers: ArrayLike,
+    *,
+    n_threads: int | None = None,
+    max_memory: float | str | None = None,
+    labels_out: outputs.Target = None,
+    distances_out: outputs.Target = None,
 ) -> tuple[Array, Array]:
     """Find the nearest center of each sample, the lowest index among equals.
 
@@ -317,9 +345,16 @@ def assign(
 
     Parameters
     ----------
-    X : array-like or sparse matrix (n_samples, n_features), finite
+    X : array-like, sparse matrix or source (n_samples, n_features), finite
+        For sources (files, and what else is read in chunks) see `fastkm.sources`.
     centers : array-like (n_clusters, n_features), finite
     n_threads : int, optional
+    max_memory : number of bytes or str such as "2 GB", optional
+        As in `kmeans`.
+    labels_out : array (n_samples,) of int32 or path, optional
+    distances_out : array (n_samples,) of float64 or path, optional
+        Where labels and distances go: files (.npy) are written chunk by chunk, and
+        memmaps of them returned.
 
     Returns
     -------
@@ -338,13 +373,26 @@ def assign(
     >>> labels.tolist(), distances.tolist()
     ([0, 1, 0], [0.0, 0.0, 2.25])
     """
-    samples = validation.as_input(X)
+    samples = validation.as_input(X, max_memory=validation.check_max_memory(max_memory))
+    n_samples = len(samples)
     centers = validation.as_centers(
-        centers, n_features=samples.shape[1], total_weight=len(samples)
+        centers, n_features=samples.shape[1], total_weight=n_samples
     )
     n_threads = validation.check_n_threads(n_threads)
-    choice = engines.choose(samples, None, len(centers), n_threads)
-    return choice.engine.assign(centers)
+    labels_out = outputs.check(labels_out, n_samples, np.int32, "labels_out")
+    distances_out = outputs.check(distances_out, n_samples, np.float64, "distances_out")
+    engine = engines.choose(samples, None, len(centers), n_threads).engine
+    if labels_out is None and distances_out is None:
+        return engine.assign(centers)
+    with (
+        outputs.opened(labels_out, n_samples, np.int32) as labels,
+        outputs.opened(distances_out, n_samples, np.float64) as distances,
+    ):
+        engine.assign_into(centers, labels, distances)
+    return (
+        outputs.as_array(labels_out, labels),
+        outputs.as_array(distances_out, distances),
+    )
 
 
 def nearest_centers(

@@ -45,6 +45,8 @@ class ClusterClassifier(Parameters):
     callback : callable, optional
     max_time : float, optional
     checkpoint : path-like, optional
+    max_memory : number of bytes or str, optional
+    labels_out : array or path, optional
 
     Attributes
     ----------

@@ -27,8 +27,9 @@ class KMeans(Parameters):
 
     The parameters are those of `fastkm.kmeans`, under the names and with the meaning
     that they have in `sklearn.cluster.KMeans`; `init="farthest"` and `"k-means||"`,
-    `warm_start`, `frozen`, `n_threads`, `engine`, `n_swaps`, `callback`, `max_time` and
-    `checkpoint` are additions. `labels_ == predict(X)` and `inertia_ == -score(X)` hold
+    `warm_start`, `frozen`, `n_threads`, `engine`, `n_swaps`, `callback`, `max_time`,
+    `checkpoint`, `max_memory` and `labels_out` are additions, and X may be a source of
+    chunks (`fastkm.sources`). `labels_ == predict(X)` and `inertia_ == -score(X)` hold
     bit for bit, on any number of threads.
 
     In a program that imports scikit-learn this is one of its estimators, with
@@ -58,6 +59,8 @@ class KMeans(Parameters):
     callback : callable, optional
     max_time : float, optional
     checkpoint : path-like, optional
+    max_memory : number of bytes or str, optional
+    labels_out : array or path, optional
 
     Attributes
     ----------
@@ -126,7 +129,7 @@ class KMeans(Parameters):
 
         Parameters
         ----------
-        X : array-like or sparse matrix (n_samples, n_features), finite
+        X : array-like, sparse matrix or source (n_samples, n_features), finite
         y : ignored
         sample_weight : array-like (n_samples,), not negative, optional
 

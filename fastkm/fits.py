@@ -9,6 +9,7 @@ import numpy as np
 
 from fastkm import lloyd, seeding, small
 from fastkm.engines import Choice, Chunked, Lanes
+from fastkm.engines.base import Values
 from fastkm.monitor import Monitor
 from fastkm.restarts import Progress, restarts
 from fastkm.small import Options
@@ -25,6 +26,9 @@ class Fits(Protocol):
 
     def run(self, init: Any, n_init: int, progress: Progress) -> lloyd.Run:
         """Fit until `progress` holds n_init runs; gives the best. `init` is checked."""
+
+    def write_labels(self, run: lloyd.Run, labels: Values) -> None:
+        """Write the labels of a run."""
 
 
 class InOneKernel:
@@ -47,6 +51,9 @@ class InOneKernel:
             progress.finish(run)
         assert progress.best is not None
         return progress.best
+
+    def write_labels(self, run: lloyd.Run, labels: Values) -> None:
+        labels[:] = run.labels
 
 
 class OverAnEngine:
@@ -79,3 +86,9 @@ class OverAnEngine:
             monitor=self.monitor,
             progress=progress,
         )
+
+    def write_labels(self, run: lloyd.Run, labels: Values) -> None:
+        if len(run.labels):
+            labels[:] = run.labels
+        else:
+            self.engine.assign_into(run.centers, labels, None)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import files, validation
+from fastkm import files, outputs, validation
 from fastkm.bases import Estimator, NotFittedError, at_home, join, joins
 from fastkm.monitor import Callback
 
@@ -29,7 +29,7 @@ class Parameters(Estimator):
     # What a model file may hold beside centers, inertia and number of iterations.
     _saved: ClassVar[tuple[str, ...]] = ("feature_names_in_",)
     # How samples are checked: `as_samples` where they have to be dense floats.
-    _read = staticmethod(validation.as_input)
+    _read: ClassVar[Any] = staticmethod(validation.as_input)
 
     def __init__(
         self,
@@ -51,6 +51,8 @@ class Parameters(Estimator):
         callback: Callback | None = None,
         max_time: float | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        max_memory: float | str | None = None,
+        labels_out: outputs.Target = None,
     ) -> None:
         join()
         self.n_clusters = n_clusters
@@ -70,6 +72,8 @@ class Parameters(Estimator):
         self.callback = callback
         self.max_time = max_time
         self.checkpoint = checkpoint
+        self.max_memory = max_memory
+        self.labels_out = labels_out
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import inputs
+from fastkm import inputs, memory, sources
 from fastkm.bases import DataConversionWarning, join
 from fastkm.engines import ENGINES, center_dtype
+from fastkm.engines.chunks import CHUNK_BYTES
 from fastkm.kernels import default_threads, most_threads
 
 Array = NDArray[Any]
@@ -35,6 +37,10 @@ Seed = (
 # Values up to which small integers become float64: 32 MB. What is held as it is costs
 # a compilation of its own, some 10 s.
 HELD_AS_INTEGERS = 2**22
+
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+LEAST_MEMORY = 2**16
+CHUNKS_AT_ONCE = 16  # that the memory for chunks is divided by: room for engines
 
 INITS = ("k-means++", "k-means||", "random", "farthest")
 ALGORITHMS = ("lloyd", "elkan")
@@ -71,18 +77,27 @@ def as_input(
     n_features: int | None = None,
     expected_by: str = "the model",
     total_weight: float = 0.0,
+    max_memory: int | None = None,
 ) -> Any:
     """Samples as engines take them: an array as of `as_samples`, or one of two forms.
 
     Many integers of at most 16 bits, or booleans, stay what they are, without a copy;
-    sparse matrices become `inputs.SparseChunks`.
+    sparse matrices become `inputs.SparseChunks`, and what is read in chunks
+    `sources.Checked`, unless it is small enough for `max_memory` (bytes; None: half of
+    what is free).
     """
-    if isinstance(X, inputs.SparseChunks) or inputs.is_sparse(X):
+    chunked = inputs.SparseChunks, sources.Checked
+    if isinstance(X, chunked) or inputs.is_sparse(X):
         _check_shape(X.shape, name, n_features, expected_by)
-        read = isinstance(X, inputs.SparseChunks)
-        chunks = X if read else inputs.SparseChunks(X, name)
+        chunks = X if isinstance(X, chunked) else inputs.SparseChunks(X, name)
         _check_reach(chunks.largest, X.shape, name, total_weight)
         return chunks
+    source = _as_source(X, name, max_memory)
+    if source is not None:
+        chunks = _read(source, max_memory)
+        _check_shape(chunks.shape, name, n_features, expected_by)
+        _check_reach(chunks.largest, chunks.shape, name, total_weight)
+        return chunks if chunks.array is None else chunks.array
     array = inputs.as_numbers(X, name)
     _check_shape(array.shape, name, n_features, expected_by)
     dtype = _float_dtype(array)
@@ -92,6 +107,82 @@ def as_input(
         if array.size >= HELD_AS_INTEGERS:
             dtype = array.dtype.newbyteorder("=")
     return _checked(array, dtype, X, name, total_weight)
+
+
+def _as_source(X: Any, name: str, max_memory: int | None) -> sources.Source | None:
+    """Give X as a source, where it is one or is too large for one array more."""
+    most = memory.default_max() if max_memory is None else max_memory
+    chunk_bytes = min(CHUNK_BYTES, most // CHUNKS_AT_ONCE)
+    is_large = (
+        isinstance(X, np.ndarray)
+        and X.ndim == 2
+        and (max_memory is not None or isinstance(X, np.memmap))
+        and X.dtype.kind in inputs.NUMBERS
+        and not _fits(X, X.shape, X.dtype, most)
+    )
+    if is_large:
+        return sources.Rows(X, name, chunk_bytes)
+    source = sources.recognize(X, name, chunk_bytes)
+    if source is not None and source.n_samples == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s): {name} ({source.label}) has no rows, at "
+            "least 1 is required"
+        )
+    return source
+
+
+def _fits(X: Any, shape: tuple[int, ...], dtype: np.dtype[Any], most: int) -> bool:
+    """Whether a fit of samples in memory would take no more than so many bytes."""
+    beyond = memory.beyond_samples((shape[0], shape[1]), dtype.itemsize)
+    is_held = isinstance(X, np.ndarray) and not isinstance(X, np.memmap)
+    own = 0 if is_held else shape[0] * shape[1] * dtype.itemsize
+    return own + beyond <= most
+
+
+def _read(source: sources.Source, max_memory: int | None) -> sources.Checked:
+    """Check a source in a first pass, which may read it into an array."""
+    most = memory.default_max() if max_memory is None else max_memory
+
+    def place(shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
+        fits = _fits(None, shape, dtype, most)
+        streams = isinstance(source.given, np.ndarray)  # it did not fit
+        return np.empty(shape, dtype) if fits and not streams else None
+
+    return sources.Checked(source, place)
+
+
+def check_max_memory(max_memory: Any) -> int | None:
+    """Give a number of bytes, or None; text such as "2 GB" counts in powers of 1000."""
+    if max_memory is None:
+        return None
+    number = max_memory
+    if isinstance(max_memory, str):
+        found = re.fullmatch(r"\s*([0-9.]+)\s*([kMGT]?)i?B?\s*", max_memory)
+        try:
+            number = float(found[1]) * UNITS[found[2]] if found else None
+        except ValueError:
+            number = None
+    is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
+    if not is_number or not LEAST_MEMORY <= number < math.inf:
+        raise InvalidParameterError(
+            f"max_memory={max_memory!r} must be a number of bytes, such as 2e9 or "
+            f"'2 GB', of at least {LEAST_MEMORY}"
+        )
+    return int(number)
+
+
+def check_room(data: Any, max_memory: int | None, labels_out: Any) -> bool:
+    """Whether there is room to keep labels and distances of samples in chunks.
+
+    ValueError where there is not even room for the labels, and no other place.
+    """
+    most = memory.default_max() if max_memory is None else max_memory
+    if labels_out is None and 4 * len(data) > most and not isinstance(data, np.ndarray):
+        raise ValueError(
+            f"the labels of {len(data)} samples take {4 * len(data)} bytes, more than "
+            f"max_memory={most}: give labels_out, a file for them"
+        )
+    return memory.KEPT * len(data) <= most // 4
 
 
 def _float_dtype(array: Array) -> np.dtype[Any]:
@@ -156,7 +247,7 @@ def _check_reach(
 def check_dense(X: Any, argument: str) -> None:
     """Refuse samples in chunks where an argument needs them in one array."""
     if not isinstance(X, np.ndarray):
-        raise ValueError(f"{argument} needs dense samples: X is sparse")
+        raise ValueError(f"{argument} needs samples in one array: X is in chunks")
 
 
 def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:

@@ -23,7 +23,10 @@ ROOMS = {
     "engines": {"engines", "kernels", "exactsum"},
     "lloyd": {"engines"},  # for type checking only, see below
     "inputs": {"engines"},
-    "validation": {"bases", "engines", "inputs", "kernels"},
+    "memory": set(),
+    "sources": {"engines", "inputs"},
+    "outputs": {"engines", "files"},
+    "validation": {"bases", "engines", "inputs", "kernels", "memory", "sources"},
     "seeding": {"engines", "validation"},
     "monitor": {"lloyd"},  # for type checking only
     "restarts": {"engines", "lloyd", "monitor"},
@@ -32,8 +35,8 @@ ROOMS = {
     "small": {"engines", "kernels", "lloyd", "seeding"},
     "fits": {"engines", "lloyd", "monitor", "restarts", "seeding", "small"},
     "api": {
-        *("bases", "checkpoint", "engines", "fits", "lloyd", "monitor", "restarts"),
-        *("seeding", "small", "swaps", "validation"),
+        *("bases", "checkpoint", "engines", "fits", "lloyd", "monitor", "outputs"),
+        *("restarts", "seeding", "small", "swaps", "validation"),
     },
     "many": {"api", "bases", "engines", "small", "validation"},
     "metrics": {"api", "engines", "kernels", "lloyd", "metrics", "validation"},
@@ -42,7 +45,7 @@ ROOMS = {
         *("small", "validation"),
     },
     "files": {"datasets", "validation"},
-    "parameters": {"bases", "files", "monitor", "validation"},
+    "parameters": {"bases", "files", "monitor", "outputs", "validation"},
     "estimator": {
         *("api", "bases", "engines", "metrics", "parameters", "validation"),
     },

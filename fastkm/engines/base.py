@@ -87,6 +87,13 @@ class Whole(Protocol):
         """Which samples have a positive weight (None: all)."""
 
 
+class Values(Protocol):
+    """What takes values of the samples in order: an array, or a file."""
+
+    def __setitem__(self, rows: slice, values: Array) -> None:
+        """Take the values of the rows that follow the last ones."""
+
+
 class Held:
     """Samples and their weights, wherever the samples are: what needs only the weights.
 
@@ -223,6 +230,16 @@ class InMemory(Held):
             n_chunks, self.X, self.kernel_weights, before, after, totals, touched
         )
         return changed[0] if len(totals) == 1 else sum(changed)
+
+    def assign_into(
+        self, centers: Array, labels: Values | None, distances: Values | None
+    ) -> None:
+        """Write labels and distances of all samples."""
+        found = self.assign(centers)
+        if labels is not None:
+            labels[:] = found[0]
+        if distances is not None:
+            distances[:] = found[1]
 
     def label(self, centers: Array) -> Array:
         """Labels (int32) of all samples."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastkm.engines.assignment import Assignment, InOneArray
-from fastkm.engines.base import Array, Step
+from fastkm.engines.base import Array, Step, Values
 from fastkm.engines.parts import Make, Memory, Part, Parted, lanes
 
 CHUNK_BYTES = 2**24  # of a dense chunk
@@ -150,7 +150,7 @@ class Chunked(Parted):
         return labels, distances
 
     def assign_into(
-        self, centers: Array, labels: Array | None, distances: Array | None
+        self, centers: Array, labels: Values | None, distances: Values | None
     ) -> None:
         """Write labels and distances of all samples, chunk by chunk."""
         for rows, part in self._parts():
