@@ -23,7 +23,8 @@ Array = NDArray[Any]
 PROGRAM = "python -m fastkm"
 FORMATS = """\
 FILE is .npy, .npz, CSV (a row of names at the top is skipped) or IDX (images become
-rows), gzipped or not; its content tells which, not its name."""
+rows), gzipped or not; its content tells which, not its name. Parquet files (.parquet)
+and folders of .npy or Parquet files are read in chunks where they are too large."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -193,6 +194,24 @@ example:
         "with 0, when none moves (default: %(default)s)",
     )
     parser.add_argument(
+        "--max-memory",
+        metavar="BYTES",
+        help="what may be held, such as '2 GB' (default: half of what is free); .npy, "
+        "Parquet and folders of them that need more are read again in every pass",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="written every 10 seconds and when interrupted; the same command goes on "
+        "from it, to the same result",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="fit on the Dask cluster whose scheduler is there, such as "
+        "tcp://host:8786; for Parquet and folders that its workers can read",
+    )
+    parser.add_argument(
         "--float32",
         action="store_true",
         help="keep the samples in single precision: half the memory",
@@ -285,11 +304,13 @@ def _tour(arguments: argparse.Namespace) -> int:
 def _fit(arguments: argparse.Namespace) -> int:
     _check_apart([arguments.file], [arguments.output, arguments.labels])
     start = time.perf_counter()
-    X = files.read_samples(
-        arguments.file,
-        key=arguments.key,
-        dtype=np.float32 if arguments.float32 else None,
-    )
+    X: Any = _as_source(arguments)
+    if X is None:
+        X = files.read_samples(
+            arguments.file,
+            key=arguments.key,
+            dtype=np.float32 if arguments.float32 else None,
+        )
     reading = time.perf_counter() - start
     with contextlib.ExitStack() as outputs:
         # Opened first: an output that cannot be written must not cost a long fit.
@@ -307,13 +328,13 @@ def _fit(arguments: argparse.Namespace) -> int:
             "random_state": arguments.seed,
             "n_threads": arguments.threads,
         }
-        result = kmeans(X, **options)
+        result = _cluster(X, options, arguments)
         fitting = time.perf_counter() - start
         model = files.Model(result.centers, result.inertia, result.n_iter)
         files.save_model(model_file, model._replace(parameters=options))
         if labels_file:
             np.save(labels_file, result.labels)
-    _print_fit(X, result, arguments)
+    _print_fit(result, arguments)
     print(f"seconds     {fitting:.3g}, and {reading:.3g} to read the file")
     if arguments.labels:
         print(f"labels      {arguments.labels}")
@@ -321,8 +342,61 @@ def _fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_fit(X: Array, result: KMeansResult, arguments: argparse.Namespace) -> None:
-    report = result.report
+def _as_source(arguments: argparse.Namespace) -> Path | None:
+    """Path of what is read in chunks; None for a file that is read as a whole."""
+    path = Path(arguments.file)
+    in_chunks = path.is_dir() or path.suffix == ".parquet"
+    if not in_chunks and not (arguments.max_memory and path.suffix == ".npy"):
+        return None
+    for name in ("key", "float32"):
+        if getattr(arguments, name):
+            raise ValueError(f"--{name} is not for what is read in chunks ({path})")
+    return path
+
+
+def _cluster(
+    X: Any, options: dict[str, Any], arguments: argparse.Namespace
+) -> KMeansResult:
+    """Fit here, or on a cluster."""
+    if arguments.scheduler:
+        return _cluster_with_dask(X, options, arguments)
+    return kmeans(
+        X,
+        **options,
+        max_memory=arguments.max_memory,
+        checkpoint=arguments.checkpoint,
+        verbose=int(isinstance(X, Path) and sys.stderr.isatty()),
+    )
+
+
+def _cluster_with_dask(
+    X: Any, options: dict[str, Any], arguments: argparse.Namespace
+) -> KMeansResult:
+    for name in ("checkpoint", "max_memory"):
+        if getattr(arguments, name):
+            given = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{given} does not go together with --scheduler")
+    if not isinstance(X, Path):
+        raise ValueError("--scheduler is for Parquet files and folders")
+    from distributed import Client
+
+    from fastkm.dask import KMeans, open_folder
+
+    client: Any = Client
+    with client(arguments.scheduler, timeout="10s"):
+        collection = open_folder(X)
+        model = KMeans(**options).fit(collection)
+        return KMeansResult(
+            model.cluster_centers_,
+            model.predict(collection).compute(),
+            model.inertia_,
+            model.n_iter_,
+            model.report_,
+        )
+
+
+def _print_fit(result: KMeansResult, arguments: argparse.Namespace) -> None:
+    centers, report = result.centers, result.report
     stops = {
         "unchanged": "no center moved any more",
         "tol": f"the centers moved less than tol={arguments.tol:g} allows",
@@ -330,7 +404,8 @@ def _print_fit(X: Array, result: KMeansResult, arguments: argparse.Namespace) ->
     }
     threads = "1 thread" if report.n_threads == 1 else f"{report.n_threads} threads"
     sizes = np.bincount(result.labels, minlength=arguments.k)
-    print(f"samples     {X.shape[0]} x {X.shape[1]} features, {X.dtype}")
+    n_samples, n_features = len(result.labels), centers.shape[1]
+    print(f"samples     {n_samples} x {n_features} features, {centers.dtype}")
     print(f"clusters    {arguments.k}")
     print(
         f"sizes       min {sizes.min()}, median {np.median(sizes):g}, max {sizes.max()}"

@@ -28,7 +28,7 @@ class State(NamedTuple):
     iteration : int, from 1, of this run
     centers : (n_clusters, n_features), read-only; a new array in every iteration
     shift : float, the summed squared movement of the centers
-    n_changed : int, samples whose label changed
+    n_changed : int, samples whose label changed; -1 where labels are not kept
     seconds : float, since the call of `kmeans`
     """
 
@@ -112,8 +112,7 @@ class Display:
         if self.make_bar is None:
             sys.stderr.write(
                 f"fastkm: run {state.run + 1} of {self.n_init}, iteration "
-                f"{state.iteration}: {state.n_changed} labels changed, centers moved "
-                f"{state.shift:.6g}, {state.seconds:.1f} s\n"
+                f"{state.iteration}: {changes(state)}, {state.seconds:.1f} s\n"
             )
             return
         if state.run != self.number:
@@ -125,10 +124,17 @@ class Display:
                 desc=f"run {state.run + 1} of {self.n_init}",
                 unit=" iterations",
             )
-        self.bar.set_postfix_str(f"{state.n_changed} labels changed", refresh=False)
+        self.bar.set_postfix_str(changes(state), refresh=False)
         self.bar.update()
 
     def close(self) -> None:
         """Leave the bar as it is."""
         if self.bar is not None:
             self.bar.close()
+
+
+def changes(state: State) -> str:
+    """Say what an iteration changed."""
+    moved = f"centers moved {state.shift:.6g}"
+    known = state.n_changed >= 0
+    return f"{state.n_changed} labels changed, {moved}" if known else moved

@@ -90,13 +90,13 @@ def as_input(
     if isinstance(X, chunked) or inputs.is_sparse(X):
         _check_shape(X.shape, name, n_features, expected_by)
         chunks = X if isinstance(X, chunked) else inputs.SparseChunks(X, name)
-        _check_reach(chunks.largest, X.shape, name, total_weight)
+        check_reach(chunks.largest, X.shape, name, total_weight)
         return chunks
     source = _as_source(X, name, max_memory)
     if source is not None:
         chunks = _read(source, max_memory)
         _check_shape(chunks.shape, name, n_features, expected_by)
-        _check_reach(chunks.largest, chunks.shape, name, total_weight)
+        check_reach(chunks.largest, chunks.shape, name, total_weight)
         return chunks if chunks.array is None else chunks.array
     array = inputs.as_numbers(X, name)
     _check_shape(array.shape, name, n_features, expected_by)
@@ -201,7 +201,7 @@ def _checked(
     """Finite samples of a dtype, C-contiguous."""
     array = _contiguous(array, dtype)
     largest = inputs.largest(array, name, given=given)
-    _check_reach(largest, array.shape, name, total_weight)
+    check_reach(largest, array.shape, name, total_weight)
     return array
 
 
@@ -231,9 +231,10 @@ def _check_shape(
         )
 
 
-def _check_reach(
+def check_reach(
     largest: float, shape: tuple[int, ...], name: str, total_weight: float
 ) -> None:
+    """Refuse values whose squared distances, added up, would overflow."""
     # |x - c|^2 <= 4 n_features largest^2, summed over all weights
     total = max(shape[0], total_weight)
     limit = math.sqrt(np.finfo(np.float64).max / (4 * shape[1])) / math.sqrt(total)
@@ -254,6 +255,14 @@ def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
     """Weights as float64 (n_samples,), or None where they are all one."""
     if sample_weight is None:
         return None
+    weights = as_part_weights(sample_weight, n_samples)
+    if weights.max() == 0:
+        raise ValueError("sample_weight is zero for every sample: one must be positive")
+    return None if (weights == 1).all() else weights
+
+
+def as_part_weights(sample_weight: ArrayLike, n_samples: int) -> Array:
+    """Weights as float64 (n_samples,), of which all may be zero."""
     weights = inputs.as_numbers(sample_weight, "sample_weight")
     if weights.ndim == 0:
         weights = np.full(n_samples, weights)
@@ -269,13 +278,11 @@ def as_weights(sample_weight: ArrayLike | None, n_samples: int) -> Array | None:
         raise ValueError(
             f"sample_weight[{i}] is {weights[i]}: weights must not be negative"
         )
-    if weights.max() == 0:
-        raise ValueError("sample_weight is zero for every sample: one must be positive")
     if n_samples * float(weights.max()) > np.finfo(np.float64).max:
         raise ValueError(
             f"sample_weight reaches {weights.max()}: the sum of the weights overflows"
         )
-    return None if (weights == 1).all() else weights
+    return weights
 
 
 def as_centers(

@@ -140,7 +140,7 @@ def bad_files(X):
 
 ERRORS = {
     "fit missing.npy -k 2": "missing.npy: No such file or directory",
-    "fit folder -k 2": "folder: Is a directory",
+    "fit folder -k 2": "X='folder' must be a .npy or .parquet file, or a folder",
     "fit nan.npy -k 2": r"nan.npy: X\[41, 0\] is nan",
     "fit text.csv -k 2": "text.csv: line 2, column 3 is 'oak', not a number",
     "fit empty.csv -k 2": "empty.csv: line 3, column 2 is empty",

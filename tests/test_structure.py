@@ -60,6 +60,10 @@ ROOMS = {
     },
     "spherical": {"api", "estimator", "parameters", "validation"},
     "classifier": {"api", "bases", "files", "parameters", "validation"},
+    "dask": {
+        *("api", "engines", "estimator", "exactsum", "fits", "lloyd", "monitor"),
+        *("restarts", "small", "sources", "validation"),
+    },
     "warmup": {"api", "metrics"},
 }
 NUMBA_ROOMS = {"kernels"}
