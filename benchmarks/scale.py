@@ -1,14 +1,14 @@
 """Samples larger than memory: what a pass costs, and whether all ways give one answer.
 
-    python benchmarks/scale.py large [--gigabytes 20] [--max-memory "2 GB"] [--folder DIR]
+    python benchmarks/scale.py large [--gigabytes 20] [--max-memory "2 GB"]
     python benchmarks/scale.py one-answer [--samples 2000000]
 
-`large` writes samples of that size, in 2-D and in 100-D, clusters each in a process held
-to `--max-memory`, and prints seconds per pass, as a share of what reading the file alone
-takes, and the peak of resident memory. `one-answer` clusters the same samples in memory,
-from files, in chunks, and on 1, 2 and 4 worker processes, also with one of them killed,
-and prints a hash of centers and labels for each, then dask-ml (where it is installed)
-and scikit-learn's MiniBatchKMeans.
+`large` writes samples of that size, in 2-D and in 100-D, clusters each in a process
+held to `--max-memory`, and prints seconds per pass, reading the file alone as a share
+of that, and the peak of resident memory. `one-answer` clusters the same samples in
+memory, from files, in chunks, and on 1, 2 and 4 worker processes, also with one of them
+killed, and prints a hash of centers and labels for each, then dask-ml (where it is
+installed) and scikit-learn's MiniBatchKMeans.
 """
 
 import argparse
@@ -106,9 +106,7 @@ def held_fit(path, max_memory):
 
 
 def large(arguments):
-    print(
-        "| samples | GB | a pass, s | to read, s | share | passes | fit, s | peak MB |"
-    )
+    print("| samples | GB | a pass, s | to read, s | share | passes | fit, s | MB |")
     print("|---|---|---|---|---|---|---|---|")
     for n_features in (2, 100):
         n_samples = int(arguments.gigabytes * 1e9 / (8 * n_features))

@@ -131,7 +131,7 @@ def test_worker_processes(cluster, init):
 
 
 def test_a_worker_killed_in_the_middle_of_a_fit():
-    """Its partitions are made again elsewhere, from the graph; the bits are the same."""
+    """Its partitions are made again, from the graph; the bits are the same."""
     X = samples(40_000, 8)
     lost = []
     with (

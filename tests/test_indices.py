@@ -99,7 +99,10 @@ def test_dispersion_is_that_of_scikit_learn(index, name):
     theirs = getattr(sklearn.metrics, index)(X, labels)
     # Sums of at most 700 x 9 terms without cancellation, but for differences of means,
     # which lose two of 16 digits: 6300 roundings of 2^-53 of 100 parts, 7e-11 at worst.
-    assert ours == pytest.approx(theirs, rel=1e-11)
+    # For davies_bouldin_score scikit-learn expands the squares of these differences,
+    # which doubles the digits lost, more or less by the BLAS that is at work.
+    rel = 1e-8 if index == "davies_bouldin_score" else 1e-11
+    assert ours == pytest.approx(theirs, rel=rel)
 
 
 @every_index

@@ -81,7 +81,8 @@ def as_hdf5(X, tmp_path):
 
 def as_zarr(X, tmp_path):
     path = str(tmp_path / "samples.zarr")
-    array = zarr.open(path, mode="w", shape=X.shape, chunks=(7, 3), dtype=X.dtype)
+    chunks = max(7, len(X) // 20), 3
+    array = zarr.open(path, mode="w", shape=X.shape, chunks=chunks, dtype=X.dtype)
     array[:] = X
     return zarr.open(path, mode="r")
 

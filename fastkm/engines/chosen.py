@@ -20,6 +20,8 @@ from fastkm.kernels.seeding import BLOCK
 from fastkm.kernels.simd import MASK
 from fastkm.kernels.vectors import LANES_32
 
+NOTHING = np.zeros(3)  # an exact sum of no terms
+
 
 class Chosen(Protocol):
     """The samples chosen so far."""
@@ -79,7 +81,7 @@ class ChosenInMemory:
         weights = self.samples.kernel_weights
         return np.array(
             [
-                draw_by_blocks(self.nearest, weights, self.blocks, threshold)
+                draw_after(NOTHING, self.nearest, weights, self.blocks, threshold)
                 for threshold in thresholds
             ]
         )
@@ -148,24 +150,24 @@ def farthest(
     return float(rank[i]), i
 
 
-def draw_by_blocks(
+def draw_after(
+    before: Array | list[float],
     nearest: Array,
     weights: Array,
     blocks: Array,
     threshold: float,
-    before: Sequence[float] = (),
 ) -> int:
     """Index of a draw (`Chosen.draw`), from exact sums of blocks of terms.
 
-    `before` are a few terms, the largest first, that come before all others.
+    Before them comes an exact sum (3,), or a short exact list. -1 where the slack of
+    the former leaves it open.
     """
-    if len(before) <= 2:
-        prefix = np.zeros(3)
-        prefix[: len(before)] = before
-        i = int(exact.draw(nearest, weights, blocks, BLOCK, prefix, threshold))
-        if i >= 0:
-            return i
-    return draw(weights * nearest, threshold, before)
+    if isinstance(before, list):
+        return draw(weights * nearest, threshold, before)
+    i = int(exact.draw(nearest, weights, blocks, BLOCK, before, threshold))
+    if i >= 0 or before[2] > 0:
+        return i
+    return draw(weights * nearest, threshold, before[:2].tolist())
 
 
 def draw(terms: Array, threshold: float, before: Sequence[float] = ()) -> int:

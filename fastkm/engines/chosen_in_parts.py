@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from fastkm.engines.base import Array, join_chunks
-from fastkm.engines.chosen import draw_by_blocks, farthest
+from fastkm.engines.chosen import draw_after, farthest
 from fastkm.engines.parts import Part, Parted, Totals, as_totals
 from fastkm.exactsum import ExactSum, expansion
 from fastkm.kernels import seeding
 from fastkm.kernels.seeding import BLOCK
 
 Generator = np.random.Generator
+
+# What comes before a part: an exact sum as (3,), or its terms as a short exact list.
+Before = Totals | list[float]
 
 DRAWN_AT_ONCE = 2**20
 
@@ -92,9 +95,22 @@ def draw_in_parts(
     """
     found = [find_part(totals, threshold) for threshold in thresholds]
     places = [place for place in found if place is not None]
-    if len(places) < len(found):
-        exact = list(samples.each(expansion_of, rows))
-        places = [find_part_exactly(exact, threshold) for threshold in thresholds]
+    if len(places) == len(found):
+        indices = _draw_at(samples, rows, thresholds, places)
+        if (indices >= 0).all():
+            return indices
+    exact = list(samples.each(expansion_of, rows))
+    places = [find_part_exactly(exact, threshold) for threshold in thresholds]
+    return _draw_at(samples, rows, thresholds, places)
+
+
+def _draw_at(
+    samples: Parted,
+    rows: Array | None,
+    thresholds: Array,
+    places: list[tuple[int, Before]],
+) -> Array:
+    """Draw from parts that are known, with what comes before them; -1: not certain."""
     asked: dict[int, list[int]] = defaultdict(list)
     for t, (p, _) in enumerate(places):
         asked[p].append(t)
@@ -109,8 +125,8 @@ def draw_in_parts(
     return indices
 
 
-def find_part(totals: Array, threshold: float) -> tuple[int, list[float]] | None:
-    """Part in which the prefix sums pass a threshold, and the exact sum before it.
+def find_part(totals: Array, threshold: float) -> tuple[int, Before] | None:
+    """Part in which the prefix sums pass a threshold, and the sum before it.
 
     The last of a positive total where they do not; None where that is not certain.
     """
@@ -124,14 +140,10 @@ def find_part(totals: Array, threshold: float) -> tuple[int, list[float]] | None
         if above > 0 or p == positive[-1]:
             break
         before = after
-    if before.slack > 0:
-        return None
-    return int(p), [float(before.high), float(before.low)]
+    return int(p), as_totals(before)
 
 
-def find_part_exactly(
-    parts: list[list[float]], threshold: float
-) -> tuple[int, list[float]]:
+def find_part_exactly(parts: list[list[float]], threshold: float) -> tuple[int, Before]:
     """As `find_part`, of the parts' short exact lists."""
     before: list[float] = []
     positive = [p for p, terms in enumerate(parts) if terms]
@@ -180,26 +192,27 @@ def expansion_of(part: Part, rows: Array | None) -> list[float]:
 
 
 def _potentials(part: Part, rows: Array, candidates: Array) -> Totals:
-    table = part.exact.distance_table(candidates)
-    np.minimum(table, nearest_of(part, rows)[:, None], out=table)
-    totals = [
-        as_totals(part.exact.weighted_total(distances.copy())) for distances in table.T
-    ]
+    nearest, totals = nearest_of(part, rows), []
+    for t in range(len(candidates)):  # no table of samples by candidates
+        distances = part.exact.distance_table(candidates[t : t + 1]).ravel()
+        np.minimum(distances, nearest, out=distances)
+        totals.append(as_totals(part.exact.weighted_total(distances)))
     return np.transpose(totals)
 
 
 def _draw(
-    part: Part, request: tuple[Array | None, list[tuple[list[float], float]]]
+    part: Part, request: tuple[Array | None, list[tuple[Before, float]]]
 ) -> list[int]:
     rows, draws = request
     nearest, weights = nearest_of(part, rows), part.exact.kernel_weights
     blocks = np.empty((-(-len(nearest) // BLOCK), 3))
     n_chunks = min(part.exact.n_chunks(4.0 * len(nearest)), len(blocks))
     seeding.sum_blocks(n_chunks, nearest, weights, blocks)
-    return [
-        part.start + draw_by_blocks(nearest, weights, blocks, threshold, before)
+    drawn = [
+        draw_after(before, nearest, weights, blocks, threshold)
         for before, threshold in draws
     ]
+    return [i if i < 0 else part.start + i for i in drawn]
 
 
 def _farthest(part: Part, rows: Array, chosen: list[int]) -> tuple[float, int]:
