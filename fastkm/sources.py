@@ -58,12 +58,14 @@ class Source(ABC):
     given : what the user gave
     starts : first row of every chunk, then n_samples; None before the first pass where
         only a pass can tell
+    fresh : bool, whether what is read is nobody else's, to be kept without a copy
     """
 
     label: str
     given: Any
     n_samples: int
     starts: Array | None
+    fresh = True
 
     @abstractmethod
     def read(self, c: int) -> Any:
@@ -202,6 +204,8 @@ class RowGroups(Source):
 
 class Yielded(Source):
     """An object of the user's that yields arrays of rows."""
+
+    fresh = False  # the next one may be written over it
 
     def __init__(self, given: Any, label: str, chunk_bytes: int) -> None:
         self.given, self.label = given, label
@@ -464,7 +468,8 @@ class Checked:
                 f"{self._width}"
             )
         with np.errstate(over="ignore"):  # what overflows is found to be infinite
-            return np.array(numbers, kind, order="C")
+            copied = None if self.source.fresh else True  # None: where there is need
+            return np.array(numbers, kind, order="C", copy=copied)
 
 
 def fingerprint(chunk: Array) -> int:
