@@ -254,11 +254,11 @@ def test_digits_are_told_apart():
 def test_cross_val_score_takes_the_classifier():
     samples, y = load_digits(return_X_y=True)
     scores = cross_val_score(
-        ClusterClassifier(100, random_state=0), samples[:600], y[:600], cv=3
+        ClusterClassifier(200, random_state=0), samples[:600], y[:600], cv=3
     )
     assert scores.shape == (3,)
-    # Four seeds, samples sorted before seeding or not: 0.81 to 0.94 in every fold.
-    assert (scores > 0.75).all()
+    # Six seeds: 0.86 to 0.875 in the worst fold.
+    assert (scores > 0.85).all()
 
 
 def test_sklearn_knows_a_classifier_when_it_sees_one():
