@@ -213,8 +213,14 @@ def one_answer(arguments):
     except ImportError:
         print("| dask-ml | not installed | | |")
     else:
-        theirs = DaskMLKMeans(20, init="k-means||", random_state=0, max_iter=20)
-        show("dask-ml", theirs, lambda model: model.fit(blocks))
+        parallel = {**options, "init": "k-means||"}
+        theirs = DaskMLKMeans(**parallel)
+        show("dask-ml, k-means||", theirs, lambda model: model.fit(blocks))
+        centers = np.asarray(theirs.cluster_centers_)
+        inertia = -fastkm.KMeans.from_centers(centers).score(X)
+        print(f"| ... its inertia, computed here | | {inertia:.10g} | |")
+        ours = fastkm.dask.KMeans(**parallel)
+        show("fastkm.dask, k-means||", ours, lambda model: model.fit(blocks))
     theirs = MiniBatchKMeans(20, random_state=0, n_init=1)
     show("scikit-learn's MiniBatchKMeans", theirs, lambda model: model.fit(X))
 
