@@ -302,7 +302,8 @@ def _tour(arguments: argparse.Namespace) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    _check_apart([arguments.file], [arguments.output, arguments.labels])
+    written = [arguments.output, arguments.labels, arguments.checkpoint]
+    _check_apart([arguments.file], written)
     start = time.perf_counter()
     X: Any = _as_source(arguments)
     if X is None:
@@ -442,11 +443,14 @@ def _warmup(arguments: argparse.Namespace) -> int:
 def _check_apart(inputs: list[str], outputs: list[str | None]) -> None:
     """Refuse to write one file over another."""
     seen = {os.path.realpath(path) for path in inputs}
+    folders = {path for path in seen if os.path.isdir(path)}
     for path in outputs:
         if path is None or (os.path.exists(path) and not os.path.isfile(path)):
             continue
         if os.path.realpath(path) in seen:
             raise ValueError(f"{path} would be overwritten by another file")
+        if os.path.dirname(os.path.realpath(path)) in folders:
+            raise ValueError(f"{path} would be among the samples")
         seen.add(os.path.realpath(path))
 
 

@@ -209,7 +209,7 @@ def kmeans(
     read = functools.partial(validation.as_input, max_memory=max_memory)
     data, weights = as_weighted(X, sample_weight, read)
     keeps, n_samples = validation.check_room(data, max_memory, labels_out), len(data)
-    labels_out = outputs.check(labels_out, n_samples, np.int32, "labels_out")
+    labels_out = outputs.check(labels_out, X, n_samples, np.int32, "labels_out")
     n_clusters = validation.check_n_clusters(n_clusters, n_samples)
     init = validation.check_init(init)
     n_init = validation.check_n_init(n_init, init)
@@ -379,8 +379,10 @@ def assign(
         centers, n_features=samples.shape[1], total_weight=n_samples
     )
     n_threads = validation.check_n_threads(n_threads)
-    labels_out = outputs.check(labels_out, n_samples, np.int32, "labels_out")
-    distances_out = outputs.check(distances_out, n_samples, np.float64, "distances_out")
+    labels_out = outputs.check(labels_out, X, n_samples, np.int32, "labels_out")
+    distances_out = outputs.check(
+        distances_out, X, n_samples, np.float64, "distances_out"
+    )
     engine = engines.choose(samples, None, len(centers), n_threads).engine
     if labels_out is None and distances_out is None:
         return engine.assign(centers)

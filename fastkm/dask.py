@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +187,9 @@ class Pool:
         if self.client:
             name = getattr(function, "__name__", "call")
             return [
-                self.client.submit(function, *call, pure=False, key=self._key(name))
+                self.client.submit(
+                    function, *call, pure=False, key=f"fastkm-{name}-{uuid4().hex}"
+                )
                 for call in calls
             ]
         return list(
@@ -198,11 +201,6 @@ class Pool:
                 scheduler="threads",
             )
         )
-
-    def _key(self, name: str) -> str:
-        from uuid import uuid4
-
-        return f"fastkm-{name.strip('_')}-{uuid4().hex}"
 
     def share(self, value: Any, n_bytes: int) -> Any:
         """Give a value to all workers, where it is large."""
@@ -306,7 +304,9 @@ def alike(what: str, values: list[Any]) -> None:
         raise ValueError(f"partitions of X have several {what}: {set(values)}")
 
 
-def as_array(X: Any) -> Any:
+def as_array(
+    X: Any, n_features: int | None = None, expected_by: str = "the model"
+) -> Any:
     """Give a Dask array whose blocks hold whole rows."""
     if hasattr(X, "to_dask_array"):
         X = X.to_dask_array()
@@ -315,8 +315,7 @@ def as_array(X: Any) -> Any:
             f"X is a {type(X).__name__}; fastkm.dask takes dask.array and "
             "dask.dataframe collections, fastkm.KMeans all others"
         )
-    if X.ndim != 2:
-        raise ValueError(f"X has {X.ndim} dimensions; it must have 2")
+    validation.check_shape(X.shape, "X", n_features, expected_by)
     return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
 
 
@@ -445,21 +444,15 @@ class KMeans(estimator.KMeans):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Inertia of X about the fitted centers, with the sign turned."""
-        centers = self.cluster_centers_
         self._blocks(X)
+        centers = self.cluster_centers_
         settings = Settings(len(centers), "auto", 0, self.n_threads or 0)
         workers = Workers(X, sample_weight, settings)
         return -workers.assignment(centers).inertia()
 
     def _blocks(self, X: Any) -> Any:
         self._check_fitted()
-        blocks = as_array(X)
-        if blocks.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {blocks.shape[1]} features, but {type(self).__name__} is "
-                f"expecting {self.n_features_in_} features as input"
-            )
-        return blocks
+        return as_array(X, self.n_features_in_, type(self).__name__)
 
 
 def labels_of(block: Array, centers: Array) -> Array:

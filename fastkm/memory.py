@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from fastkm.kernels import control_groups
 
 # Bytes, where neither the system nor a container says how many there are.
 ASSUMED = 2**32
 
 KEPT = 16  # bytes per sample of labels and distances that a fit in chunks may keep
 
-LIMITS = {  # of the container this process runs in: most, and in use
-    "/sys/fs/cgroup/memory.max": "/sys/fs/cgroup/memory.current",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes": (
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes"
-    ),
-}
+# Of a control group: most bytes, those in use, and the name of those that are only a
+# cache of files (version 2, then version 1).
+LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def available() -> int:
     """Bytes that could be taken without swapping, in this container."""
     free = [_of_the_system()]
-    for limit, used in LIMITS.items():
-        try:
-            most, in_use = Path(limit).read_text(), Path(used).read_text()
-        except OSError:
-            continue
-        if most.strip() != "max":
-            free.append(max(0, int(most) - int(in_use)))
+    for folder in control_groups("memory"):
+        free += room_in(folder)
     return min(free)
+
+
+def room_in(group: Path) -> Iterator[int]:
+    """Bytes that a control group has left, if it has a limit."""
+    for most, used, cached in LIMITS:
+        try:
+            limit = (group / most).read_text().strip()
+            if limit == "max":
+                continue
+            fields = map(str.split, (group / "memory.stat").read_text().splitlines())
+            files = next((int(n) for name, n in fields if name == cached), 0)
+            in_use = int((group / used).read_text()) - files
+        except (OSError, ValueError):  # not there, not ours to read, of another form
+            continue
+        yield max(0, int(limit) - in_use)
 
 
 def _of_the_system() -> int:

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import files
+from fastkm import files, sources, validation
 from fastkm.engines.base import Values
 
 Array = NDArray[Any]
@@ -35,28 +35,27 @@ class NpyWriter:
         self.file.write(np.ascontiguousarray(values, self.dtype).data)
 
 
-def check(target: Any, n_samples: int, dtype: Any, name: str) -> Target:
-    """Give an array of the dtype, a path in a folder that exists, or None."""
-    expected = f"an array {(n_samples,)} of {np.dtype(dtype)}, or the path of a file"
+def check(target: Any, X: Any, n_samples: int, dtype: Any, name: str) -> Target:
+    """Give an array of the dtype, a path in a folder that exists, or None.
+
+    Not a file that X is read from, nor one in the folder that X is.
+    """
+    expected = f"an array {(n_samples,)} of {np.dtype(dtype)}, "
     if target is None:
         return None
     if isinstance(target, np.ndarray):
         if target.shape != (n_samples,) or target.dtype != dtype:
             raise ValueError(
                 f"{name} has shape {target.shape} and dtype {target.dtype}; it must be "
-                f"{expected}"
+                f"{expected}a path or None"
             )
         if not target.flags.writeable:
             raise ValueError(f"{name} is read-only; it must be writable")
         return target
-    try:
-        path = Path(target)
-    except TypeError:
-        raise ValueError(f"{name}={target!r} must be {expected}") from None
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(
-            f"{name}={str(target)!r} must be a file in a folder that exists"
-        )
+    path = validation.as_file(target, name, or_else=expected)
+    for given in map(os.path.realpath, sources.paths(X)):
+        if Path(given) in (path.resolve(), path.resolve().parent):
+            raise ValueError(f"{name}={str(target)!r} is, or is among, the samples")
     return path
 
 

@@ -265,6 +265,18 @@ def recognize(X: Any, name: str, chunk_bytes: int = CHUNK_BYTES) -> Source | Non
     return None
 
 
+def paths(X: Any) -> list[Any]:
+    """Files that X is read from, or their folder, as far as they are known."""
+    if isinstance(X, str | os.PathLike):
+        return [X]
+    if isinstance(X, np.memmap):
+        return [X.filename] if X.filename else []
+    if hasattr(X, "count_rows"):  # pyarrow.dataset.Dataset
+        return list(getattr(X, "files", ()))
+    name = getattr(getattr(X, "file", None), "filename", None)  # of an h5py.Dataset
+    return [name] if isinstance(name, str) else []
+
+
 def is_array_like(X: Any) -> bool:
     """Whether NumPy, or `inputs`, makes one array of X."""
     plain = list, tuple, set, frozenset, dict, range, bytes, bytearray, memoryview

@@ -87,7 +87,7 @@ def test_given_centers_refilled_clusters_and_frozen_ones():
     ("given", "weights", "options", "words"),
     [
         (np.eye(3), None, {}, "X is a ndarray"),
-        (da.ones(5, chunks=2), None, {}, "X has 1 dimensions; it must have 2"),
+        (da.ones(5, chunks=2), None, {}, r"X has shape \(5,\); it must be 2-D"),
         (da.ones((5, 2), chunks=2), None, {"n_swaps": 3}, "n_swaps=3 is not"),
         (da.ones((5, 2), chunks=2), None, {"n_clusters": 0}, "n_clusters=0"),
         (da.ones((5, 2), chunks=2), None, {"n_clusters": 9}, "n_samples=5 should be"),
@@ -186,6 +186,8 @@ def test_the_command_line(cluster, tmp_path, capsys, monkeypatch):
     [
         ("parts --key a", "--key is not for what is read in chunks"),
         ("parts --max-memory much", "max_memory='much' must be a number of bytes"),
+        ("parts --labels parts/0.npy", "parts/0.npy would be among the samples"),
+        ("X.npy --checkpoint X.npy", "X.npy would be overwritten"),
         ("nowhere.parquet", "or name a file or folder that exists"),
         ("X.npy --scheduler tcp://localhost:1", "--scheduler is for Parquet files"),
         ("parts --scheduler h --checkpoint c", "--checkpoint does not go together"),

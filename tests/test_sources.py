@@ -1,6 +1,7 @@
 """Sources: what is read in chunks gives the bits of one array, or a clear error."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -265,6 +266,19 @@ def test_a_wrong_place_for_labels(out, words):
         fastkm.kmeans(samples(), 3, labels_out=out)
     with pytest.raises(ValueError, match=words):
         fastkm.assign(samples(), samples()[:3], labels_out=out)
+
+
+@pytest.mark.parametrize("make", [as_npy, as_folder, as_memmap, as_hdf5, as_dataset])
+def test_samples_are_not_written_over(make, tmp_path):
+    X = samples()
+    given = make(X, tmp_path)
+    (file,) = sources.paths(given)[:1]
+    path = tmp_path / file / "part-0.npy" if make is as_folder else file
+    before = Path(path).read_bytes()
+    for function in (fastkm.kmeans, fastkm.assign):
+        with pytest.raises(ValueError, match=r"labels_out=.* among, the samples"):
+            function(given, 3 if function is fastkm.kmeans else X[:3], labels_out=path)
+    assert Path(path).read_bytes() == before
 
 
 def test_no_room_for_labels():

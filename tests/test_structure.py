@@ -23,10 +23,12 @@ ROOMS = {
     "engines": {"engines", "kernels", "exactsum"},
     "lloyd": {"engines"},  # for type checking only, see below
     "inputs": {"engines"},
-    "memory": set(),
+    "memory": {"kernels"},
     "sources": {"engines", "inputs"},
-    "outputs": {"engines", "files"},
-    "validation": {"bases", "engines", "inputs", "kernels", "memory", "sources"},
+    "outputs": {"engines", "files", "sources", "validation"},
+    "validation": {
+        *("bases", "engines", "inputs", "kernels", "memory", "sources", "validation"),
+    },
     "seeding": {"engines", "validation"},
     "monitor": {"lloyd"},  # for type checking only
     "restarts": {"engines", "lloyd", "monitor"},

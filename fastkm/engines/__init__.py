@@ -10,7 +10,7 @@ from fastkm.engines.base import Array, Engine, InMemory, Step, center_dtype
 from fastkm.engines.blocks import Blocks
 from fastkm.engines.chunks import Chunked, Chunks
 from fastkm.engines.lanes import Lanes
-from fastkm.engines.parts import Part, Parted
+from fastkm.engines.parts import Parted
 from fastkm.engines.prefix import Prefix
 from fastkm.engines.skips import Skips
 from fastkm.engines.tiles import Tiles
@@ -24,7 +24,6 @@ __all__ = [
     "Engine",
     "InMemory",
     "Lanes",
-    "Part",
     "Parted",
     "Prefix",
     "Skips",

@@ -135,6 +135,7 @@ def find_part(totals: Array, threshold: float) -> tuple[int, Before] | None:
     for p in positive:
         after = before + ExactSum(*totals[p])
         above = math.fsum([after.high, after.low, -threshold])
+        # The slack moves the sum by at most twice itself; `above` is rounded once.
         if after.slack > 0 and abs(above) <= 4 * after.slack:
             return None
         if above > 0 or p == positive[-1]:

@@ -5,6 +5,7 @@ validated; they check nothing and raise nothing. Their loops run over *chunks*: 
 shares of the samples, one per thread, so that each chunk writes to places of its own.
 """
 
+from fastkm.kernels._cpus import control_groups
 from fastkm.kernels._jit import default_threads, most_threads
 
-__all__ = ["default_threads", "most_threads"]
+__all__ = ["control_groups", "default_threads", "most_threads"]

@@ -10,9 +10,10 @@ import functools
 import math
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
-__all__ = ["quota", "usable_cpus"]
+__all__ = ["control_groups", "quota", "usable_cpus"]
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -44,30 +45,38 @@ def _cpu_quota() -> float | None:
 def quota(groups: Path = CONTROL_GROUPS, membership: Path = MEMBERSHIP) -> float | None:
     """Give the CPUs' worth of time that the control groups grant, None for no limit.
 
-    Read from `cpu.max` (version 2) or `cpu.cfs_quota_us` (version 1) of the process's
-    group and of all above it, of which the least counts. Inside a container the mount
-    often shows its own group as the root, and paths of the host do not exist.
+    Read from `cpu.max` (version 2) or `cpu.cfs_quota_us` (version 1); the least counts.
+    """
+    folders = control_groups("cpu", groups, membership)
+    return min(chain.from_iterable(map(_limits, folders)), default=None)
+
+
+def control_groups(
+    controller: str, groups: Path = CONTROL_GROUPS, membership: Path = MEMBERSHIP
+) -> Iterator[Path]:
+    """Folders of the process's group and of all above it, there or not.
+
+    Inside a container the mount often shows its own group as the root, and paths of the
+    host do not exist.
     """
     try:
         lines = membership.read_text().splitlines()
     except OSError:  # no Linux, or hidden
-        return None
-    limits: list[float] = []
+        return
     for line in lines:
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        for mount in _mounts(groups, controllers):
+        for mount in _mounts(groups, controllers, controller):
             group = PurePosixPath(path.lstrip("/"))
             for level in (group, *group.parents):
-                limits += _limits(mount / level)
-    return min(limits, default=None)
+                yield mount / level
 
 
-def _mounts(groups: Path, controllers: str) -> list[Path]:
+def _mounts(groups: Path, controllers: str, controller: str) -> list[Path]:
     """Folders where the hierarchy of a line of /proc/self/cgroup may be mounted."""
     if not controllers:
         return [groups]  # version 2
-    if "cpu" in controllers.split(","):
-        return [groups / "cpu", groups / controllers]
+    if controller in controllers.split(","):
+        return [groups / controller, groups / controllers]
     return []
 
 
