@@ -93,7 +93,7 @@ SMALL = [np.bool_, np.uint8, np.int8, np.uint16, np.int16]
 @pytest.fixture
 def held(monkeypatch):
     """However few integers stay what they are."""
-    monkeypatch.setattr(validation, "HELD_AS_INTEGERS", 0)
+    monkeypatch.setattr(validation.samples, "HELD_AS_INTEGERS", 0)
 
 
 def integers(dtype, n, d, *, some_values=None, seed=0):

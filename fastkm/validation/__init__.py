@@ -50,7 +50,6 @@ from fastkm.validation.parameters import (
     check_verbose,
 )
 from fastkm.validation.samples import (
-    HELD_AS_INTEGERS,
     as_centers,
     as_init,
     as_input,
@@ -65,7 +64,6 @@ from fastkm.validation.samples import (
 
 __all__ = [
     "ALGORITHMS",
-    "HELD_AS_INTEGERS",
     "INITS",
     "STRATEGIES",
     "InvalidParameterError",
