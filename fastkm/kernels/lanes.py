@@ -20,15 +20,15 @@ def load_block(X, first, width, columns):
 
 
 @inlined
-def block_distances(columns, width, center, distances):
-    """Distances of a block to one center."""
+def block_distances(columns, first, width, center, distances):
+    """Distances of samples first .. first + width of the columns to one center."""
     for lane in range(width):
-        difference = columns[0, lane] - center[0]
+        difference = columns[0, first + lane] - center[0]
         distances[lane] = difference * difference
     for f in range(1, columns.shape[0]):
         coordinate = center[f]
         for lane in range(width):
-            difference = columns[f, lane] - coordinate
+            difference = columns[f, first + lane] - coordinate
             distances[lane] += difference * difference
 
 
@@ -43,6 +43,6 @@ def distance_table(chunk, n_chunks, X, centers, lanes, table):
         width = min(lanes, stop - first)
         load_block(X, first, width, columns)
         for j in range(centers.shape[0]):
-            block_distances(columns, width, centers[j], distances)
+            block_distances(columns, 0, width, centers[j], distances)
             for lane in range(width):
                 table[first + lane, j] = distances[lane]
