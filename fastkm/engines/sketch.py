@@ -48,6 +48,7 @@ from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import GROUP, LANES_32
 
 FEW_FEATURES = 8  # up to which all are kept
+FEW_PAIRS = 36  # for each sample, up to which more features than these are not sketched
 LEADS = (4, 8, 16, 32, 64)  # coordinates of a basis
 SOME_ROWS, PILOT_ROWS, PILOT_CANDIDATES = 512, 256, 16
 MOST_CHOSEN = 32  # by a pilot; one choice of many comes late, when few samples improve
@@ -113,6 +114,19 @@ def choose_basis(
     return basis._replace(n_coordinates=int(leads[best - 1])) if best else None
 
 
+class NoSketch:
+    """In the place of a sketch that would not pay: no candidate is ruled out."""
+
+    packed = np.empty(0, np.float32)
+
+    def __init__(self, samples: Lanes) -> None:
+        self.squares = np.zeros(samples.n_samples)
+
+    def candidates(self, indices: Array) -> tuple[Array, Array]:
+        n_places = -(-len(indices) // GROUP) * GROUP
+        return self.packed, np.zeros(n_places, np.float32)
+
+
 class Sketch:
     """The sketch of some samples (see the module).
 
@@ -162,3 +176,11 @@ class Sketch:
         serves = (squares < LARGEST_REACH) & (self.n_features <= MOST_FEATURES)
         norms[: len(indices)] = np.where(serves, 0.5 * squares - m0, -np.inf)
         return np.ascontiguousarray(packed).ravel(), norms
+
+
+def make_sketch(samples: Lanes, n_clusters: int, n_trials: int) -> Sketch | NoSketch:
+    """Give a sketch, if the steps of a seeding repay it."""
+    n_pairs = (n_clusters - 1) * n_trials
+    if samples.n_features > FEW_FEATURES and n_pairs <= FEW_PAIRS:
+        return NoSketch(samples)
+    return Sketch(samples, n_clusters, n_trials)

@@ -172,7 +172,7 @@ def potentials(
     (n_blocks, 3) the exact sums of weight * nearest, candidates (n_trials, n_features)
     samples, packed and norms what `engines.sketch` makes of them. Into zeroed totals
     (n_chunks, n_trials, 3), and the samples that each candidate improves into masks,
-    [tile][place].
+    [tile][place]. Without a sketch, masks come in with the samples to look at.
     """
     n_places = norms.size
     width = packed.size // n_places
@@ -186,7 +186,7 @@ def potentials(
     total = np.empty(3)
     for block in range(start, stop):
         last = min((block + 1) * TILES, masks.size // n_places)
-        for tile in range(block * TILES, last):
+        for tile in range(block * TILES, last if sketch.size else 0):
             for place in range(0, n_places, GROUP):
                 sift(
                     sketch, tile * width * LANES_32, packed, place * width, width,

@@ -27,7 +27,7 @@ def own_and_nearest(chunk, n_chunks, X, labels, others, starts, lanes, own, near
         for cluster in range(starts.size - 1):
             totals[:] = 0.0
             for j in range(starts[cluster], starts[cluster + 1]):
-                block_distances(columns, width, others[j], distances)
+                block_distances(columns, 0, width, others[j], distances)
                 for lane in range(width):
                     totals[lane] += math.sqrt(distances[lane])
             size = starts[cluster + 1] - starts[cluster]

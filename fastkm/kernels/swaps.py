@@ -30,7 +30,7 @@ def nearest_two(
             least[lane] = next_[lane] = math.inf
             index[lane] = runner[lane] = 0
         for j in range(centers.shape[0]):
-            block_distances(columns, width, centers[j], distances)
+            block_distances(columns, 0, width, centers[j], distances)
             for lane in range(width):
                 value = distances[lane]
                 if value < least[lane]:
