@@ -13,7 +13,8 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import (
     HIGH,
     LOW,
@@ -51,28 +52,44 @@ def accumulate(weights, values, prefixes):
 
 
 @inlined
-def first_sample(weights, u, prefixes):
+def fill(values, value):
+    """Set all of a vector."""
+    for i in range(values.size):
+        values[i] = value
+
+
+@inlined
+def load_sample(columns, i, sample):
+    """Copy sample i; one layout, so one compiled version of `block_distances`."""
+    for f in range(sample.size):
+        sample[f] = columns[f, i]
+
+
+@inlined
+def first_sample(weights, u, ones, prefixes):
     """One sample in proportion to weight, from a uniform number; -1: see `drawn`."""
-    ones = np.ones(weights.size)
+    fill(ones, 1.0)
     total, certain = weighted_total(weights, ones)
     accumulate(weights, ones, prefixes)
     return drawn(prefixes, u * total) if certain else -1
 
 
-@serial
+@nested
 def choose_plusplus(columns, weights, uniforms, chosen):
     """Greedy k-means++ from uniform numbers, one and then n_trials for each step.
 
     False where something rare occurred.
     """
-    n_samples, n_clusters = columns.shape[1], chosen.size
+    (n_features, n_samples), n_clusters = columns.shape, chosen.size
     n_trials = (uniforms.size - 1) // max(1, n_clusters - 1)
-    nearest, prefixes = np.empty(n_samples), np.empty(n_samples)
-    remaining = np.empty((2, n_samples))
-    chosen[0] = first_sample(weights, uniforms[0], prefixes)
+    nearest, prefixes = empty(n_samples, np.float64), empty(n_samples, np.float64)
+    remaining = empty((2, n_samples), np.float64)
+    sample = empty(n_features, np.float64)
+    chosen[0] = first_sample(weights, uniforms[0], nearest, prefixes)
     if chosen[0] < 0:
         return False
-    block_distances(columns, n_samples, columns[:, chosen[0]], nearest)
+    load_sample(columns, chosen[0], sample)
+    block_distances(columns, n_samples, sample, nearest)
     potential, certain = weighted_total(weights, nearest)
     for c in range(1, n_clusters):
         if not certain or potential == 0:
@@ -85,7 +102,8 @@ def choose_plusplus(columns, weights, uniforms, chosen):
             if i < 0:
                 return False
             trial = remaining[1 - best]
-            block_distances(columns, n_samples, columns[:, i], trial)
+            load_sample(columns, i, sample)
+            block_distances(columns, n_samples, sample, trial)
             for s in range(n_samples):
                 trial[s] = trial[s] if trial[s] < nearest[s] else nearest[s]
             value, certain = weighted_total(weights, trial)
@@ -99,16 +117,19 @@ def choose_plusplus(columns, weights, uniforms, chosen):
     return certain
 
 
-@serial
+@nested
 def choose_farthest(columns, weights, uniforms, chosen):
     """Farthest-first: a sample by weight, then always the farthest from all before."""
-    n_samples, n_clusters = columns.shape[1], chosen.size
-    nearest, distances = np.full(n_samples, math.inf), np.empty(n_samples)
-    chosen[0] = first_sample(weights, uniforms[0], distances)
+    (n_features, n_samples), n_clusters = columns.shape, chosen.size
+    nearest, distances = empty(n_samples, np.float64), empty(n_samples, np.float64)
+    sample = empty(n_features, np.float64)
+    chosen[0] = first_sample(weights, uniforms[0], nearest, distances)
     if chosen[0] < 0:
         return False
+    fill(nearest, math.inf)
     for c in range(1, n_clusters):
-        block_distances(columns, n_samples, columns[:, chosen[c - 1]], distances)
+        load_sample(columns, chosen[c - 1], sample)
+        block_distances(columns, n_samples, sample, distances)
         nearest[chosen[c - 1]] = -math.inf
         farthest, rank = 0, -math.inf
         for i in range(n_samples):
@@ -122,12 +143,13 @@ def choose_farthest(columns, weights, uniforms, chosen):
     return True
 
 
-@serial
+@nested
 def find_nearest(columns, centers, square, best, index):
     """Index of the nearest center of every sample, and its distance."""
     n_samples = columns.shape[1]
     block_distances(columns, n_samples, centers[0], best)
-    index[:] = 0
+    for i in range(n_samples):
+        index[i] = 0
     for j in range(1, centers.shape[0]):
         block_distances(columns, n_samples, centers[j], square)
         for i in range(n_samples):
@@ -136,7 +158,7 @@ def find_nearest(columns, centers, square, best, index):
             index[i] = j if closer else index[i]
 
 
-@serial
+@nested
 def relabel(columns, weights, index, labels, totals):
     """Bring labels and sums up to date; returns how many labels changed."""
     n_features, n_samples = columns.shape
@@ -158,7 +180,7 @@ def relabel(columns, weights, index, labels, totals):
     return n_changed
 
 
-@serial
+@nested
 def move(totals, is_single, centers):
     """Move the centers to the means; returns whether one changed, and by how much.
 
@@ -189,10 +211,10 @@ def move(totals, is_single, centers):
     return changed, high + low if slack == 0 else -1.0
 
 
-@serial
+@nested
 def is_filled(weights, labels, n_clusters):
     """Whether every cluster has a sample of positive weight."""
-    filled, n_filled = np.zeros(n_clusters, np.bool_), 0
+    filled, n_filled = zeros(n_clusters, np.bool_), 0
     for i in range(labels.size):
         if weights[i] > 0 and not filled[labels[i]]:
             filled[labels[i]] = True
@@ -200,7 +222,7 @@ def is_filled(weights, labels, n_clusters):
     return n_filled == n_clusters
 
 
-@serial
+@nested
 def iterate(
     columns, weights, centers, is_single, threshold, max_iter, labels, shifts, n_changed
 ):
@@ -210,10 +232,11 @@ def iterate(
     there is room at all; a run for which there is too little is left.
     """
     (n_features, n_samples), n_clusters = columns.shape, centers.shape[0]
-    square, best = np.empty(n_samples), np.empty(n_samples)
-    index = np.zeros(n_samples, np.int64)
-    totals = np.zeros((1, 3, n_clusters, n_features + 1))
-    labels[:] = -1
+    square, best = empty(n_samples, np.float64), empty(n_samples, np.float64)
+    index = zeros(n_samples, np.int64)
+    totals = zeros((1, 3, n_clusters, n_features + 1), np.float64)
+    for i in range(n_samples):
+        labels[i] = -1
     stop, n_iter = MAX_ITER, 0
     while n_iter < max_iter and stop == MAX_ITER:
         find_nearest(columns, centers, square, best, index)
@@ -240,12 +263,13 @@ def iterate(
     return stop, n_iter, inertia
 
 
-@serial
+@nested
 def mean_variance(columns, weights):
     """Variance of the features, averaged; not a number where a sum is not certain."""
     n_features, n_samples = columns.shape
-    mean, distances = np.empty(n_features), np.empty(n_samples)
-    total, certain = weighted_total(weights, np.ones(n_samples))
+    mean, distances = empty(n_features, np.float64), empty(n_samples, np.float64)
+    fill(distances, 1.0)
+    total, certain = weighted_total(weights, distances)
     for f in range(n_features):
         value, is_certain = weighted_total(weights, columns[f])
         mean[f] = value / total
@@ -269,17 +293,18 @@ def fit_all(
     """
     n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, sizes.size)
-    chosen = np.empty(centers.shape[1], np.int64)
-    columns = np.empty((n_features, 0))
-    own_weights = np.empty(0)
+    chosen = empty(centers.shape[1], np.int64)
+    columns = empty((n_features, 0), np.float64)
+    own_weights = empty(0, np.float64)
     start, variance = -1, 0.0
     for b in range(first, last):
         n_samples = sizes[b]
         if starts[b] != start or columns.shape[1] != n_samples:
             start = starts[b]
-            columns = np.empty((n_features, n_samples))
+            columns = empty((n_features, n_samples), np.float64)
             load_block(X, start, n_samples, columns)
-            own_weights = np.ones(n_samples)
+            own_weights = empty(n_samples, np.float64)
+            fill(own_weights, 1.0)
             for i in range(min(weights.size, n_samples)):
                 own_weights[i] = weights[start + i]
             if tol > 0:
