@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels.arrays import zeros
 
 Array = NDArray[Any]
 
@@ -79,7 +80,7 @@ def weighted_total(chunk, n_chunks, values, weights):
     `weights` may be a single number for all.
     """
     first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
-    total = np.zeros(3)
+    total = zeros(3, np.float64)
     for i in range(first, last):
         add_term(total, weights[i if weights.size > 1 else 0] * values[i])
     return total[HIGH], total[LOW], total[SLACK]
@@ -139,8 +140,9 @@ def draw(
     Returns -1 when a comparison could not be decided, or no prefix is above the
     threshold: the caller then takes the slow road.
     """
-    prefix = before.copy()
-    with_block = np.zeros(3)
+    prefix, with_block = zeros(3, np.float64), zeros(3, np.float64)
+    for part in range(3):
+        prefix[part] = before[part]
     for block in range(block_totals.shape[0]):
         for part in range(3):
             with_block[part] = prefix[part]

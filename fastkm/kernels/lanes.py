@@ -8,6 +8,7 @@ ascending order.
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
+from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import chunk_bounds
 
 
@@ -37,8 +38,8 @@ def distance_table(chunk, n_chunks, X, centers, lanes, table):
     """All distances, into table (n_samples, n_clusters)."""
     n_samples, n_features = X.shape
     start, stop = chunk_bounds(chunk, n_chunks, n_samples)
-    columns = np.empty((n_features, lanes))
-    distances = np.empty(lanes)
+    columns = empty((n_features, lanes), np.float64)
+    distances = empty(lanes, np.float64)
     for first in range(start, stop, lanes):
         width = min(lanes, stop - first)
         load_block(X, first, width, columns)

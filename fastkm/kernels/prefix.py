@@ -13,10 +13,11 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
 from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
-from fastkm.kernels.simd_rows import aligned_empty, dot
+from fastkm.kernels.simd_rows import dot
 from fastkm.kernels.tiles import (
     CENTER_BYTES,
     DEPTH,
@@ -41,11 +42,11 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
     n_samples, n_features = X.shape
     first, last = chunk_bounds(chunk, n_chunks, n_samples)
     n_groups = (n_coordinates + GROUP - 1) // GROUP
-    block = aligned_empty(LANES_64 * n_features, basis)
-    sums = aligned_empty(GROUP * LANES_64, basis)
-    squares = aligned_empty(LANES_64, basis)
-    rows = np.empty(LANES_64, np.int64)
-    no_queue = np.empty(0, np.int64)
+    block = empty(LANES_64 * n_features, basis.dtype)
+    sums = empty(GROUP * LANES_64, basis.dtype)
+    squares = empty(LANES_64, basis.dtype)
+    rows = empty(LANES_64, np.int64)
+    no_queue = empty(0, np.int64)
     for start in range(first, last, LANES_64):
         some = take_rows(no_queue, no_queue, start, last, rows)
         load_block(X, some, shift, block, squares)
@@ -175,7 +176,7 @@ def full_score(row, rows, norms, j):
     return norms[j] - dot(row, 0, rows, j * row.size, row.size)
 
 
-@serial
+@nested
 def sieve(block, n_tiles, n_lead, centers, norms, limits, masks):
     """Sift all pairs of a block, [tile][place] of masks."""
     n_places = norms.size
@@ -189,7 +190,7 @@ def sieve(block, n_tiles, n_lead, centers, norms, limits, masks):
                 )  # fmt: skip
 
 
-@serial
+@nested
 def gather(masks, n_tiles, n_places, ids, found, n_found):
     """List the centers that each sample of a block did not rule out.
 
@@ -206,7 +207,7 @@ def gather(masks, n_tiles, n_places, ids, found, n_found):
                 n_found[r] += 1
 
 
-@serial
+@nested
 def compare(
     X, i, shift, margin, row, center_rows, norms, coordinates, center_coordinates,
     width, found, n_found, near, scores, limit,
@@ -305,21 +306,20 @@ def label_by_prefix(
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     size = N_TILES * LANES_32
-    rows = np.empty(size, np.int64)
-    block = aligned_empty(size * n_lead, lead)
-    squares, best = aligned_empty(size, lead), aligned_empty(size, lead)
-    second, index = aligned_empty(size, lead), aligned_empty(size, lead)
-    partial = aligned_empty(partial_size(n_lead, 4), lead)
-    limits = aligned_empty(size, lead)
-    row = aligned_empty(center_rows.size // norms.size, lead)
-    row[:] = 0
-    masks = np.empty(N_TILES * lead_norms.size, MASK)
-    no_shift = np.zeros(n_lead)
-    hinted = np.empty(size, np.int64)
-    n_found = np.empty(size, np.int64)
-    found = np.empty((size, most), np.int32)
-    near = np.empty(most + 1, np.int32)
-    near_scores = np.empty(most + 1, np.float32)
+    rows = empty(size, np.int64)
+    block = empty(size * n_lead, lead.dtype)
+    squares, best = empty(size, lead.dtype), empty(size, lead.dtype)
+    second, index = empty(size, lead.dtype), empty(size, lead.dtype)
+    partial = empty(partial_size(n_lead, 4), lead.dtype)
+    limits = empty(size, lead.dtype)
+    row = zeros(center_rows.size // norms.size, lead.dtype)
+    masks = empty(N_TILES * lead_norms.size, MASK)
+    no_shift = zeros(n_lead, np.float64)
+    hinted = empty(size, np.int64)
+    n_found = empty(size, np.int64)
+    found = empty((size, most), np.int32)
+    near = empty(most + 1, np.int32)
+    near_scores = empty(most + 1, np.float32)
     end, n_passed, n_full, n_exact = first, 0, 0, 0
     for start in range(first, first + n_rows, size):
         some = take_rows(queue, left, start, first + n_rows, rows)
@@ -330,7 +330,8 @@ def label_by_prefix(
                 block, some.size, n_lead, lead_centers, lead_norms, partial,
                 best, second, index,
             )  # fmt: skip
-        n_found[:] = 0
+        for r in range(size):
+            n_found[r] = 0
         for r in range(some.size):
             i = some[r]
             hinted[r] = np.int64(hints[i]) if hints.size else np.int64(index[r])

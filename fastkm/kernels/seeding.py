@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import (
     HIGH,
     LOW,
@@ -25,7 +26,6 @@ from fastkm.kernels.simd_rows import (
     ROWS,
     TERMS,
     add_terms,
-    aligned_empty,
     prefetch_row,
     row_distances,
 )
@@ -49,10 +49,9 @@ def pack_sketch(chunk, n_chunks, values, shift, squares, floor, stretch, packed)
     size = n_values * LANES_32
     width = size + LANES_32
     first, last = chunk_bounds(chunk, n_chunks, packed.size // width)
-    block, rows = aligned_empty(size, packed), np.empty(LANES_32, np.int64)
-    block[:] = 0
-    ignored = aligned_empty(LANES_32, packed)
-    no_queue = np.empty(0, np.int64)
+    block, rows = zeros(size, packed.dtype), empty(LANES_32, np.int64)
+    ignored = empty(LANES_32, packed.dtype)
+    no_queue = empty(0, np.int64)
     for tile in range(first, last):
         at = tile * LANES_32
         some = take_rows(no_queue, no_queue, at, n_samples, rows)
@@ -129,8 +128,10 @@ def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, to
     for n in range(n_rows):
         i = rows[n]
         terms[0, i - first] = weights[i if weights.size > 1 else 0] * distances[n]
-    lanes[:] = 0
-    total[:] = 0
+    for row in range(3):
+        total[row] = 0.0
+        for lane in range(WIDE):
+            lanes[row, lane] = 0.0
     for start in range(0, BLOCK, WIDE):
         for chain in range(0, WIDE, TERMS):
             add_terms(terms, 0, start + chain, 1.0, lanes, chain, WIDE)
@@ -140,7 +141,7 @@ def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, to
         total[SLACK] += lanes[SLACK, lane]
 
 
-@serial
+@nested
 def improve_block(
     nearest, weights, block, rows, n_rows, distances, block_totals, terms, lanes, total
 ):
@@ -178,12 +179,12 @@ def potentials(
     width = packed.size // n_places
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
     n_trials = candidates.shape[0]
-    rows = np.empty((n_trials, BLOCK), np.int64)
-    listed = np.empty(n_trials, np.int64)
-    distances = np.empty(BLOCK)
-    terms = np.empty((1, BLOCK))
-    lanes = np.empty((3, WIDE))
-    total = np.empty(3)
+    rows = empty((n_trials, BLOCK), np.int64)
+    listed = empty(n_trials, np.int64)
+    distances = empty(BLOCK, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = empty((3, WIDE), np.float64)
+    total = empty(3, np.float64)
     for block in range(start, stop):
         last = min((block + 1) * TILES, masks.size // n_places)
         for tile in range(block * TILES, last if sketch.size else 0):
@@ -214,9 +215,9 @@ def potentials(
 def sum_blocks(chunk, n_chunks, nearest, weights, block_totals):
     """Exact sums of weight * nearest, block by block, into block_totals (.., 3)."""
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
-    no_rows, no_distances = np.empty(0, np.int64), np.empty(0)
-    terms = np.empty((1, BLOCK))
-    lanes = np.empty((3, WIDE))
+    no_rows, no_distances = empty(0, np.int64), empty(0, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = empty((3, WIDE), np.float64)
     for block in range(start, stop):
         sum_block(
             nearest, weights, block, no_rows, 0, no_distances, terms, lanes,
@@ -234,11 +235,11 @@ def choose(
     It is row t of the candidates, and the samples that it improves are marked.
     """
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
-    rows = np.empty(BLOCK, np.int64)
-    distances = np.empty(BLOCK)
-    terms = np.empty((1, BLOCK))
-    lanes = np.empty((3, WIDE))
-    total = np.empty(3)
+    rows = empty(BLOCK, np.int64)
+    distances = empty(BLOCK, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = empty((3, WIDE), np.float64)
+    total = empty(3, np.float64)
     for block in range(start, stop):
         n_rows = list_marked(X, masks, n_places, t, block, rows)
         if n_rows == 0:

@@ -15,7 +15,8 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import (
     HIGH,
     LOW,
@@ -26,7 +27,7 @@ from fastkm.kernels.exact import (
     two_sum,
 )
 from fastkm.kernels.lanes import block_distances, load_block
-from fastkm.kernels.simd_rows import TERMS, add_terms, aligned_empty
+from fastkm.kernels.simd_rows import TERMS, add_terms
 from fastkm.kernels.sums import add_sample
 from fastkm.kernels.tiles import partial_size, scan
 from fastkm.kernels.vectors import GROUP, LANES_64
@@ -35,6 +36,15 @@ from fastkm.kernels.vectors import GROUP, LANES_64
 LEFT, UNCHANGED, TOL, MAX_ITER = 0, 1, 2, 3
 BLOCK = 512  # samples whose distances stay in the L1 cache
 WIDE = 4 * TERMS  # sums in lanes: four chains of additions keep the adders busy
+
+
+@inlined
+def full(size, value):
+    """Vector of one value."""
+    values = empty(size, np.float64)
+    for i in range(size):
+        values[i] = value
+    return values
 
 
 @inlined
@@ -50,7 +60,7 @@ def add_lanes(terms, size, lanes):
 @inlined
 def joined(lanes):
     """Sum of all lanes rounded once, and whether that is certain; lanes are cleared."""
-    total = np.zeros(3)
+    total = zeros(3, np.float64)
     for lane in range(WIDE):
         add_term(total, lanes[HIGH, lane])
         add_term(total, lanes[LOW, lane])
@@ -59,7 +69,7 @@ def joined(lanes):
     return total[HIGH] + total[LOW], total[SLACK] == 0
 
 
-@serial
+@nested
 def weighted_total(weights, values, terms, lanes):
     """Sum of weight * value rounded once, and whether that is certain."""
     for first in range(0, values.size, BLOCK):
@@ -79,40 +89,40 @@ def accumulate(weights, values, prefixes):
         prefixes[i] = total
 
 
-@serial
+@nested
 def first_sample(weights, u, prefixes, terms, lanes):
     """One sample in proportion to weight, from a uniform number; -1: see `drawn`."""
-    ones = np.ones(weights.size)
+    ones = full(weights.size, 1.0)
     total, certain = weighted_total(weights, ones, terms, lanes)
     accumulate(weights, ones, prefixes)
     return drawn(prefixes, u * total) if certain else -1
 
 
-@serial
+@nested
 def weights_of(weights, start, size):
     """Weights of a problem."""
-    own = np.ones(size)
+    own = full(size, 1.0)
     for i in range(min(weights.size, size)):
         own[i] = weights[start + i]
     return own
 
 
-@serial
+@nested
 def columns_of(X, start, size):
     """Samples of a problem in columns."""
-    columns = np.empty((X.shape[1], size))
+    columns = empty((X.shape[1], size), np.float64)
     load_block(X, start, size, columns)
     return columns
 
 
-@serial
+@nested
 def come_nearer(columns, weights, i, nearest, remaining, terms, lanes):
     """Distances to the nearest once sample i is chosen, too, into `remaining`.
 
     Returns the sum of weight * these, rounded once, and whether that is certain.
     """
     n_features, n_samples = columns.shape
-    chosen, distances = np.empty(n_features), np.empty(BLOCK)
+    chosen, distances = empty(n_features, np.float64), empty(BLOCK, np.float64)
     for f in range(n_features):
         chosen[f] = columns[f, i]
     for first in range(0, n_samples, BLOCK):
@@ -127,7 +137,7 @@ def come_nearer(columns, weights, i, nearest, remaining, terms, lanes):
     return joined(lanes)
 
 
-@serial
+@nested
 def plusplus(columns, weights, uniforms, chosen):
     """Greedy k-means++ from uniform numbers, one and then n_trials for each step.
 
@@ -135,9 +145,9 @@ def plusplus(columns, weights, uniforms, chosen):
     """
     n_samples, n_clusters = columns.shape[1], chosen.size
     n_trials = (uniforms.size - 1) // max(1, n_clusters - 1)
-    terms, lanes = np.empty((1, BLOCK)), np.zeros((3, WIDE))
-    nearest, prefixes = np.full(n_samples, math.inf), np.empty(n_samples)
-    remaining = np.empty((2, n_samples))
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    nearest, prefixes = full(n_samples, math.inf), empty(n_samples, np.float64)
+    remaining = empty((2, n_samples), np.float64)
     chosen[0] = first_sample(weights, uniforms[0], prefixes, terms, lanes)
     if chosen[0] < 0:
         return False
@@ -167,12 +177,12 @@ def plusplus(columns, weights, uniforms, chosen):
     return certain
 
 
-@serial
+@nested
 def farthest(columns, weights, uniforms, chosen):
     """Farthest-first: a sample by weight, then always the farthest from all before."""
     n_samples, n_clusters = columns.shape[1], chosen.size
-    terms, lanes = np.empty((1, BLOCK)), np.zeros((3, WIDE))
-    nearest, prefixes = np.full(n_samples, math.inf), np.empty(n_samples)
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    nearest, prefixes = full(n_samples, math.inf), empty(n_samples, np.float64)
     chosen[0] = first_sample(weights, uniforms[0], prefixes, terms, lanes)
     if chosen[0] < 0:
         return False
@@ -205,7 +215,7 @@ def choose_plusplus(
     served[b] is whether nothing rare occurred.
     """
     first, last = chunk_bounds(chunk, n_chunks, sizes.size)
-    chosen = np.empty(centers.shape[1], np.int64)
+    chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
         columns = columns_of(X, starts[b], sizes[b])
         own = weights_of(weights, starts[b], sizes[b])
@@ -220,7 +230,7 @@ def choose_farthest(
 ):
     """Choose as `choose_plusplus`, farthest first."""
     first, last = chunk_bounds(chunk, n_chunks, sizes.size)
-    chosen = np.empty(centers.shape[1], np.int64)
+    chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
         columns = columns_of(X, starts[b], sizes[b])
         own = weights_of(weights, starts[b], sizes[b])
@@ -229,12 +239,12 @@ def choose_farthest(
             place(columns, chosen, centers[b])
 
 
-@serial
+@nested
 def pack_samples(X, start, size):
     """Samples of a problem as `tiles.scan` wants them: [tile][feature][lane]."""
     n_features = X.shape[1]
     n_tiles = (size + LANES_64 - 1) // LANES_64
-    block = aligned_empty(n_tiles * n_features * LANES_64, X)
+    block = empty(n_tiles * n_features * LANES_64, np.float64)
     for n in range(n_tiles * LANES_64):
         i = start + min(n, size - 1)  # the last sample fills up the last tile
         at = n // LANES_64 * n_features * LANES_64 + n % LANES_64
@@ -243,7 +253,7 @@ def pack_samples(X, start, size):
     return block
 
 
-@serial
+@nested
 def pack_centers(centers, packed):
     """Centers as `tiles.scan` wants them: [group][feature][center]."""
     n_clusters, n_features = centers.shape
@@ -254,7 +264,7 @@ def pack_centers(centers, packed):
             packed[at + f * GROUP] = value
 
 
-@serial
+@nested
 def relabel(X, start, weights, index, labels, totals):
     """Bring labels and sums up to date; returns how many labels changed."""
     n_columns = X.shape[1] + 1
@@ -271,7 +281,7 @@ def relabel(X, start, weights, index, labels, totals):
     return n_changed
 
 
-@serial
+@nested
 def move(totals, is_single, centers):
     """Move the centers to the means; returns whether one changed, and by how much.
 
@@ -302,10 +312,10 @@ def move(totals, is_single, centers):
     return changed, high + low if slack == 0 else -1.0
 
 
-@serial
+@nested
 def is_filled(weights, labels, n_clusters):
     """Whether every cluster has a sample of positive weight."""
-    filled, n_filled = np.zeros(n_clusters, np.bool_), 0
+    filled, n_filled = zeros(n_clusters, np.bool_), 0
     for i in range(labels.size):
         if weights[i] > 0 and not filled[labels[i]]:
             filled[labels[i]] = True
@@ -313,7 +323,7 @@ def is_filled(weights, labels, n_clusters):
     return n_filled == n_clusters
 
 
-@serial
+@nested
 def iterate(
     X, start, weights, centers, is_single, threshold, max_iter, labels, shifts,
     n_changed,
@@ -326,11 +336,18 @@ def iterate(
     n_samples, (n_clusters, n_features) = labels.size, centers.shape
     block = pack_samples(X, start, n_samples)
     n_places = (n_clusters + GROUP - 1) // GROUP * GROUP
-    packed, norms = np.empty(n_places * n_features), np.empty(n_places)
-    partial = np.empty(partial_size(n_features, block.itemsize))
-    best, index = np.empty(block.size // n_features), np.empty(block.size // n_features)
-    totals = np.zeros((1, 3, n_clusters, n_features + 1))
-    labels[:] = -1
+    packed, norms = (
+        empty(n_places * n_features, np.float64),
+        empty(n_places, np.float64),
+    )
+    partial = empty(partial_size(n_features, block.itemsize), np.float64)
+    best, index = (
+        empty(block.size // n_features, np.float64),
+        empty(block.size // n_features, np.float64),
+    )
+    totals = zeros((1, 3, n_clusters, n_features + 1), np.float64)
+    for i in range(n_samples):
+        labels[i] = -1
     stop, n_iter = MAX_ITER, 0
     while n_iter < max_iter and stop == MAX_ITER:
         pack_centers(centers, packed)
@@ -353,21 +370,21 @@ def iterate(
         scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
         for i in range(n_samples):
             labels[i] = np.int64(index[i])
-    terms, lanes = np.empty((1, BLOCK)), np.zeros((3, WIDE))
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
     inertia, certain = weighted_total(weights, best[:n_samples], terms, lanes)
     if not (certain and is_filled(weights, labels, n_clusters)):
         return LEFT, 0, 0.0
     return stop, n_iter, inertia
 
 
-@serial
+@nested
 def mean_variance(X, start, weights):
     """Variance of the features, averaged; not a number where a sum is not certain."""
     n_features, n_samples = X.shape[1], weights.size
     columns = columns_of(X, start, n_samples)
-    terms, lanes = np.empty((1, BLOCK)), np.zeros((3, WIDE))
-    mean, distances = np.empty(n_features), np.empty(n_samples)
-    total, certain = weighted_total(weights, np.ones(n_samples), terms, lanes)
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    mean, distances = empty(n_features, np.float64), empty(n_samples, np.float64)
+    total, certain = weighted_total(weights, full(n_samples, 1.0), terms, lanes)
     for f in range(n_features):
         value, is_certain = weighted_total(weights, columns[f], terms, lanes)
         mean[f] = value / total

@@ -7,6 +7,7 @@ adding it to another gives the same bits as adding all samples anew.
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
+from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.simd_rows import TERMS, add_terms, prefetch_row
 
@@ -55,7 +56,7 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
         part = chunk
     else:
         first_column, last_column = column_bounds(chunk, n_chunks, last_column)
-    changed = np.empty(CHANGED_BLOCK, np.int64)
+    changed = empty(CHANGED_BLOCK, np.int64)
     n_changed = 0
     for start in range(first, last, CHANGED_BLOCK):
         n_listed = 0

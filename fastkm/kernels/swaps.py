@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import parallel
+from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import add_term, chunk_bounds
 from fastkm.kernels.lanes import block_distances
 
@@ -19,9 +20,10 @@ def nearest_two(
     """
     first, last = chunk_bounds(chunk, n_chunks, queue.size)
     n_features = X.shape[1]
-    columns = np.empty((n_features, lanes))
-    distances, least, next_ = np.empty(lanes), np.empty(lanes), np.empty(lanes)
-    index, runner = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
+    columns = empty((n_features, lanes), np.float64)
+    distances = empty(lanes, np.float64)
+    least, next_ = empty(lanes, np.float64), empty(lanes, np.float64)
+    index, runner = empty(lanes, np.int64), empty(lanes, np.int64)
     for start in range(first, last, lanes):
         width = min(lanes, last - start)
         for lane in range(width):

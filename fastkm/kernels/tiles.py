@@ -13,10 +13,11 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import chunk_bounds, rounded_down
 from fastkm.kernels.simd import tile
-from fastkm.kernels.simd_rows import aligned_empty, load_column, load_square
+from fastkm.kernels.simd_rows import load_column, load_square
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64, VECTOR_BYTES, VECTORS
 
 # Features of a tile of samples that stay in the L1 cache, and bytes of centers that
@@ -68,7 +69,7 @@ def pack_distances(chunk, n_chunks, centers, packed, norms):
                 )
 
 
-@serial
+@nested
 def load_block(X, rows, shift, block, squares):
     """Pack the rows of X, less shift, into block [tile][feature][lane].
 
@@ -79,8 +80,9 @@ def load_block(X, rows, shift, block, squares):
     width = VECTOR_BYTES // block.itemsize
     n_rows, n_features = rows.size, X.shape[1]
     whole = n_features - n_features % width
-    last_rows = np.empty(width, rows.dtype)
-    squares[:] = 0
+    last_rows = empty(width, rows.dtype)
+    for row in range(squares.size):
+        squares[row] = 0
     for row in range(0, n_rows, width):
         at = (row // lanes) * lanes * n_features + row % lanes
         if row + width <= n_rows:
@@ -99,7 +101,7 @@ def load_block(X, rows, shift, block, squares):
             )
 
 
-@serial
+@nested
 def scan(block, n_rows, n_features, centers, norms, partial, best, second, index):
     """Walk a block past all centers: best (second) score or distance, and index."""
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
@@ -107,10 +109,11 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
     n_tiles = (n_rows + lanes - 1) // lanes
     depth = min(DEPTH, n_features)
     chunk = groups_per_chunk(depth, block.itemsize)
-    best[:] = math.inf
-    index[:] = 0
-    if second is not None:
-        second[:] = math.inf
+    for row in range(best.size):
+        best[row] = math.inf
+        index[row] = 0
+        if second is not None:
+            second[row] = math.inf
     for first in range(0, n_groups, chunk):
         last = min(first + chunk, n_groups)
         for t in range(n_tiles):
@@ -164,7 +167,7 @@ def lead_of(best, second, norm, error, n_features):
     return lead * (1 - 2.0**-40) - rounding if reach < 1e150 else -math.inf
 
 
-@serial
+@nested
 def certify(
     rows, squares, best, second, index, margin, n_features, decided, labels, keys, room,
     undecided,
@@ -225,14 +228,14 @@ def label_by_scores(
     n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
-    block = aligned_empty(block_rows * n_features, centers)
-    partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
-    squares = aligned_empty(block_rows, centers)
-    best = aligned_empty(block_rows, centers)
-    second = aligned_empty(block_rows, centers)
-    index = aligned_empty(block_rows, centers)
-    decided = np.empty(block_rows, np.bool_)
-    rows = np.empty(block_rows, np.int64)
+    block = empty(block_rows * n_features, centers.dtype)
+    partial = empty(partial_size(n_features, centers.itemsize), centers.dtype)
+    squares = empty(block_rows, centers.dtype)
+    best = empty(block_rows, centers.dtype)
+    second = empty(block_rows, centers.dtype)
+    index = empty(block_rows, centers.dtype)
+    decided = empty(block_rows, np.bool_)
+    rows = empty(block_rows, np.int64)
     end = first
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)
@@ -253,13 +256,13 @@ def label_by_distances(
     n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
-    block = aligned_empty(block_rows * n_features, centers)
-    partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
-    squares = aligned_empty(block_rows, centers)
-    best = aligned_empty(block_rows, centers)
-    index = aligned_empty(block_rows, centers)
-    rows = np.empty(block_rows, np.int64)
-    shift = np.zeros(n_features)
+    block = empty(block_rows * n_features, centers.dtype)
+    partial = empty(partial_size(n_features, centers.itemsize), centers.dtype)
+    squares = empty(block_rows, centers.dtype)
+    best = empty(block_rows, centers.dtype)
+    index = empty(block_rows, centers.dtype)
+    rows = empty(block_rows, np.int64)
+    shift = zeros(n_features, np.float64)
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)
         load_block(X, some, shift, block, squares)
