@@ -23,6 +23,7 @@ from fastkm.kernels.exact import (
 )
 from fastkm.kernels.simd import lowest_bit, sift
 from fastkm.kernels.simd_rows import (
+    AHEAD,
     ROWS,
     TERMS,
     add_terms,
@@ -74,10 +75,7 @@ def limit_of(nearest, square, n_features):
 
 @inlined
 def list_marked(X, masks, n_places, place, block, rows):
-    """List the samples of a block whose bit is set for a place; returns how many.
-
-    They are fetched from memory while others are still being listed.
-    """
+    """List the samples of a block whose bit is set for a place; returns how many."""
     n_rows = 0
     last = min((block + 1) * TILES, masks.size // n_places)
     for tile in range(block * TILES, last):
@@ -86,7 +84,6 @@ def list_marked(X, masks, n_places, place, block, rows):
             i = tile * LANES_32 + lowest_bit(word)
             word &= word - np.uint64(1)
             if i < X.shape[0]:
-                prefetch_row(X, i)
                 rows[n_rows] = i
                 n_rows += 1
     return n_rows
@@ -97,7 +94,11 @@ def listed_distances(X, rows, n_rows, centers, j, distances):
     """Distances of the listed samples to center j; the lists are filled up."""
     for n in range(n_rows, (n_rows + ROWS - 1) // ROWS * ROWS):
         rows[n] = rows[n_rows - 1]
+    for n in range(min(n_rows, AHEAD)):
+        prefetch_row(X, rows[n])
     for at in range(0, n_rows, ROWS):
+        for n in range(at, at + ROWS):
+            prefetch_row(X, rows[min(n + AHEAD, n_rows - 1)])
         row_distances(X, rows, at, centers, j, distances, at)
 
 

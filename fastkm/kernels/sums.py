@@ -9,12 +9,9 @@ import numpy as np
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
-from fastkm.kernels.simd_rows import TERMS, add_terms, prefetch_row
+from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_row
 
 CHANGED_BLOCK = 512
-# Rows fetched ahead. A tenth of 1M x 8, scattered: 43 ns a row, where a few at once
-# take 74, all of a block 100 and none 117: more are outstanding than a core can keep.
-AHEAD = 16
 
 
 @inlined
