@@ -19,6 +19,8 @@ from fastkm.kernels.exact import (
     SLACK,
     add_term,
     chunk_bounds,
+    greater,
+    lesser,
     rounded_up,
 )
 from fastkm.kernels.simd import lowest_bit, sift
@@ -66,7 +68,7 @@ def pack_sketch(chunk, n_chunks, values, shift, squares, floor, stretch, packed)
 @inlined
 def limit_of(nearest, square, n_features):
     """Score from which on a candidate cannot improve a sample (`engines.sketch`)."""
-    if not max(nearest, square) < LARGEST_REACH:
+    if not greater(nearest, square) < LARGEST_REACH:
         return np.float32(math.inf)
     margin = (n_features + 8) * 2.0**-52 * (nearest + square)
     return rounded_up(0.5 * (nearest - square) + margin)
@@ -79,7 +81,7 @@ def list_marked(X, masks, n_places, place, block, rows):
     They are fetched from memory while others are still being listed.
     """
     n_rows = 0
-    last = min((block + 1) * TILES, masks.size // n_places)
+    last = lesser((block + 1) * TILES, masks.size // n_places)
     for tile in range(block * TILES, last):
         word = np.uint64(masks[tile * n_places + place])
         while word != 0:
@@ -120,7 +122,7 @@ def unmark_others(nearest, masks, n_places, place, rows, n_rows, distances):
 def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, total):
     """Exact sum of a block's weight * nearest, with the listed samples' distances."""
     first = block * BLOCK
-    size = min(BLOCK, nearest.size - first)
+    size = lesser(BLOCK, nearest.size - first)
     for r in range(size):
         terms[0, r] = weights[first + r if weights.size > 1 else 0] * nearest[first + r]
     for r in range(size, BLOCK):
@@ -186,7 +188,7 @@ def potentials(
     lanes = empty((3, WIDE), np.float64)
     total = empty(3, np.float64)
     for block in range(start, stop):
-        last = min((block + 1) * TILES, masks.size // n_places)
+        last = lesser((block + 1) * TILES, masks.size // n_places)
         for tile in range(block * TILES, last):
             for place in range(0, n_places, GROUP):
                 sift(

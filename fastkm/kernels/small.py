@@ -22,6 +22,8 @@ from fastkm.kernels.exact import (
     add_cell,
     chunk_bounds,
     drawn,
+    greater,
+    lesser,
     two_sum,
 )
 from fastkm.kernels.lanes import block_distances, load_block
@@ -81,7 +83,7 @@ def choose_plusplus(columns, weights, uniforms, chosen):
     False where something rare occurred.
     """
     (n_features, n_samples), n_clusters = columns.shape, chosen.size
-    n_trials = (uniforms.size - 1) // max(1, n_clusters - 1)
+    n_trials = (uniforms.size - 1) // greater(1, n_clusters - 1)
     nearest, prefixes = empty(n_samples, np.float64), empty(n_samples, np.float64)
     remaining = empty((2, n_samples), np.float64)
     sample = empty(n_features, np.float64)
@@ -133,10 +135,10 @@ def choose_farthest(columns, weights, uniforms, chosen):
         nearest[chosen[c - 1]] = -math.inf
         farthest, rank = 0, -math.inf
         for i in range(n_samples):
-            nearest[i] = min(nearest[i], distances[i])
+            nearest[i] = lesser(nearest[i], distances[i])
             value = nearest[i]
             if weights[i] == 0:
-                value = min(value, -1.0)
+                value = lesser(value, -1.0)
             if value > rank:
                 farthest, rank = i, value
         chosen[c] = farthest
@@ -305,7 +307,7 @@ def fit_all(
             load_block(X, start, n_samples, columns)
             own_weights = empty(n_samples, np.float64)
             fill(own_weights, 1.0)
-            for i in range(min(weights.size, n_samples)):
+            for i in range(lesser(weights.size, n_samples)):
                 own_weights[i] = weights[start + i]
             if tol > 0:
                 variance = mean_variance(columns, own_weights)
