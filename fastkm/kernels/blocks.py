@@ -15,7 +15,6 @@ from fastkm.kernels.exact import (
     SLACK,
     add_cell,
     chunk_bounds,
-    greater,
     lesser,
     two_sum,
 )
@@ -59,7 +58,8 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
     for f in range(n_features):
         low = boxes[node, LOWER, f] - centers[leader, f]
         high = boxes[node, UPPER, f] - centers[leader, f]
-        farthest += greater(low * low, high * high)
+        # Not `greater`, a branch for LLVM: steps of 100000 x 3, k=50, took 1.3 x.
+        farthest += max(low * low, high * high)
         is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
     if is_point:  # the middle is the sample: the distances were D
         lists[out] = leader
