@@ -230,12 +230,12 @@ def test_drawing_is_certain_or_refused(rng):
     values[::9] = 0
     prefixes = values.cumsum()
     for threshold in [*prefixes, *np.nextafter(prefixes, 0), *rng.random(200) * 9, 0.0]:
-        found = kernel.drawn.py_func(prefixes, threshold)
+        found = kernel.drawn(prefixes, threshold)
         if found >= 0:
             assert found == reference.draw(values, threshold)
-    assert kernel.drawn.py_func(prefixes, prefixes[20]) == -1
-    assert kernel.drawn.py_func(prefixes, prefixes[-1] * 1.1) == -1
-    assert kernel.drawn.py_func(prefixes, 0.5 * prefixes[20] + 0.5 * prefixes[19]) == 20
+    assert kernel.drawn(prefixes, prefixes[20]) == -1
+    assert kernel.drawn(prefixes, prefixes[-1] * 1.1) == -1
+    assert kernel.drawn(prefixes, 0.5 * prefixes[20] + 0.5 * prefixes[19]) == 20
 
 
 WRONG = {

@@ -41,7 +41,7 @@ import numpy as np
 
 from fastkm.engines.base import Array, read_only
 from fastkm.engines.lanes import Lanes
-from fastkm.engines.prefix import Basis, make_basis, rests
+from fastkm.engines.prefix import Basis, make_basis
 from fastkm.engines.tiles import MOST_FEATURES, score_margin
 from fastkm.kernels import prefix, seeding
 from fastkm.kernels.tiles import LARGEST_REACH
@@ -87,13 +87,14 @@ def choose_basis(
     n_pairs = n_clusters * n_trials  # for each sample
     leads = np.array([lead for lead in LEADS if lead <= n_features * 3 // 4])
     basis = make_basis(X - shift, leads[-1])
-    rows = X[:PILOT_ROWS]
+    rows = X[:PILOT_ROWS] - shift
     some = slice(n_chosen + PILOT_CANDIDATES)
-    coordinates = project(1, rows, shift, basis)
-    rows = rows - shift
     with np.errstate(all="ignore"):
-        rest = rests(coordinates, leads)
+        # Not by `project`: most shapes never need that kernel, 1 s to compile.
+        coordinates = rows @ basis.directions()
         squares = np.square(rows).sum(axis=1)
+        inside = np.square(coordinates).cumsum(axis=1)[:, leads - 1]
+        rest = np.sqrt(np.maximum(squares[:, None] - inside, 0.0))
         sums = squares[:, None] + squares[some]
         distances = sums - 2 * rows @ rows[some].T
         limits = distances[:, :n_chosen].min(axis=1, keepdims=True)
@@ -138,7 +139,8 @@ class Sketch:
         X, self.n_features = samples.X, samples.n_features
         some = read_only(X[:: max(1, len(X) // SOME_ROWS)].astype(np.float64))
         shift = some.mean(axis=0)
-        self.squares = samples.distance_table(shift[None]).ravel()
+        origin = np.zeros(len(X), np.int32)  # the one center of all
+        self.squares = samples.own_distances(shift[None], origin)
         basis = choose_basis(some, shift, n_clusters, n_trials, X.itemsize)
         values, projection = X, 0.0
         if basis is not None:

@@ -64,7 +64,7 @@ def serial(function: Kernel) -> Kernel:
 
 
 def nested(function: Kernel) -> Kernel:
-    """Compile for kernels that call it; Python cannot."""
+    """Compile for kernels that call it, as a function of theirs."""
     return _compile_part(function)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
@@ -85,17 +86,19 @@ class PartCompiler(KernelCompiler):
 
 
 class Part(CPUDispatcher):
-    """A function that compiled code may call, and Python may not."""
+    """A function that has no machine code of its own."""
 
     def __init__(self, function: Any, options: dict[str, Any]) -> None:
         options = {"nopython": True, "no_cpython_wrapper": True, **options}
         super().__init__(function, targetoptions=options, pipeline_class=PartCompiler)
 
-    def __call__(self, *_: Any) -> Any:
-        """Refuse: there is no machine code."""
-        raise TypeError(
-            f"{self.py_func.__name__} is a part of kernels, not to be called"
-        )
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the Python function, for tests: the same bits."""
+        return self.py_func(*arguments)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Compile for numbers, not anew for every literal one."""
+        return super().get_call_template([types.unliteral(kind) for kind in args], kws)
 
     def add_overload(self, cres: Any) -> None:
         """Keep what was compiled, for callers; Numba's own lets Python call it."""

@@ -9,7 +9,15 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    add_cell,
+    chunk_bounds,
+    lesser,
+    two_sum,
+)
 from fastkm.kernels.kdtree import (
     BLOCK,
     CHILD,
@@ -50,6 +58,7 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
     for f in range(n_features):
         low = boxes[node, LOWER, f] - centers[leader, f]
         high = boxes[node, UPPER, f] - centers[leader, f]
+        # Not `greater`, a branch for LLVM: steps of 100000 x 3, k=50, took 1.3 x.
         farthest += max(low * low, high * high)
         is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
     if is_point:  # the middle is the sample: the distances were D
@@ -214,7 +223,7 @@ def descend(
             n_compared += last - first
             n_pairs += kept * (last - first)
         for start in range(first, last, BLOCK):
-            width = min(BLOCK, last - start)
+            width = lesser(BLOCK, last - start)
             for lane in range(width):
                 for f in range(n_features):
                     columns[f * BLOCK + lane] = rows[start + lane, f]

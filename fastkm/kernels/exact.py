@@ -19,6 +19,21 @@ HIGH, LOW, SLACK = 0, 1, 2
 
 
 @inlined
+def lesser(a, b):
+    """Give the lesser of two numbers, the first where they are equal or not ordered.
+
+    As Python's min does. Of that Numba makes machine code for every pair of types.
+    """
+    return b if b < a else a
+
+
+@inlined
+def greater(a, b):
+    """Give the greater of two numbers, likewise."""
+    return b if b > a else a
+
+
+@inlined
 def two_sum(a, b):
     """Rounded sum and its error (Knuth)."""
     total = a + b
@@ -157,7 +172,7 @@ def draw(
         if above < 0:
             return -1
         for i in range(
-            block * block_size, min((block + 1) * block_size, values.shape[0])
+            block * block_size, lesser((block + 1) * block_size, values.shape[0])
         ):
             add_term(prefix, weights[i if weights.size > 1 else 0] * values[i])
             above = exceeds(prefix, threshold)

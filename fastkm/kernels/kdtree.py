@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from fastkm.kernels._jit import nested, parallel, serial
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    chunk_bounds,
+    greater,
+    lesser,
+    two_sum,
+)
 
 Array = NDArray[Any]
 
@@ -88,7 +96,7 @@ def plan(
     coordinate f, both (n_features, CUTS), cuts at infinity where there are fewer.
     """
     n_features, size = rows.shape[1], last - first
-    n_picked = min(size, PICKED_PER_CELL << n_bits, MOST_PICKED)
+    n_picked = lesser(lesser(size, PICKED_PER_CELL << n_bits), MOST_PICKED)
     values = empty((n_features, n_picked), np.float64)
     spreads = empty(n_features, np.float64)
     widest = 0
@@ -129,7 +137,7 @@ def plan(
         n_cuts = (1 << bits[f]) - 1
         rank = before = 0
         for c in range(n_cuts):
-            rank = max(rank, (c + 1) * n_picked // (n_cuts + 1))
+            rank = greater(rank, (c + 1) * n_picked // (n_cuts + 1))
             while rank < n_picked - 1 and values[f, rank] == values[f, 0]:
                 rank += 1  # something has to lie below a cut
             cuts[f, c] = values[f, rank]
@@ -161,7 +169,7 @@ def count_cells(rows, first, last, cuts, steps, places, at, counts):
     column = empty(BLOCK, np.float64)
     cells = empty(BLOCK, np.int64)
     for start in range(first, last, BLOCK):
-        width = min(BLOCK, last - start)
+        width = lesser(BLOCK, last - start)
         for lane in range(width):
             cells[lane] = 0
         for f in range(rows.shape[1]):
@@ -294,8 +302,8 @@ def join_children(node, nodes, boxes, totals):
     a = nodes[node, CHILD]
     b = a + 1
     for f in range(boxes.shape[2]):
-        boxes[node, LOWER, f] = min(boxes[a, LOWER, f], boxes[b, LOWER, f])
-        boxes[node, UPPER, f] = max(boxes[a, UPPER, f], boxes[b, UPPER, f])
+        boxes[node, LOWER, f] = lesser(boxes[a, LOWER, f], boxes[b, LOWER, f])
+        boxes[node, UPPER, f] = greater(boxes[a, UPPER, f], boxes[b, UPPER, f])
     for f in range(totals.shape[2]):
         high, error = two_sum(totals[a, HIGH, f], totals[b, HIGH, f])
         low, lost = two_sum(totals[a, LOW, f], totals[b, LOW, f])
@@ -331,7 +339,7 @@ def grow(chunk, n_chunks, rows, weights, roots, bounds, nodes, boxes, totals, sl
     longest = 0
     for s in range(chunk, roots.shape[0], n_chunks):
         root = roots[s, 0]
-        longest = max(longest, nodes[root, LAST] - nodes[root, FIRST])
+        longest = greater(longest, nodes[root, LAST] - nodes[root, FIRST])
     places = empty(longest, np.uint8)
     moved_rows = empty((longest, n_features), rows.dtype)
     moved_weights = empty(longest if weights.size > 1 else 1, np.float64)

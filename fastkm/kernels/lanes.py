@@ -9,7 +9,7 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.exact import chunk_bounds, lesser
 
 
 @inlined
@@ -41,7 +41,7 @@ def distance_table(chunk, n_chunks, X, centers, lanes, table):
     columns = empty((n_features, lanes), np.float64)
     distances = empty(lanes, np.float64)
     for first in range(start, stop, lanes):
-        width = min(lanes, stop - first)
+        width = lesser(lanes, stop - first)
         load_block(X, first, width, columns)
         for j in range(centers.shape[0]):
             block_distances(columns, 0, width, centers[j], distances)

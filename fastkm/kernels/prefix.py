@@ -15,7 +15,7 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
+from fastkm.kernels.exact import chunk_bounds, distance, greater, lesser, rounded_up
 from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
 from fastkm.kernels.simd_rows import dot
 from fastkm.kernels.tiles import (
@@ -54,17 +54,19 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
             for f in range(0, n_features, DEPTH):
                 tile(
                     block, f * LANES_64, basis, (g * n_features + f) * GROUP,
-                    min(DEPTH, n_features - f), f > 0, False, sums, 0,
+                    lesser(DEPTH, n_features - f), f > 0, False, sums, 0,
                     squares, 0, 0, squares, squares, squares, 0,
                 )  # fmt: skip
-            for r in range(min(GROUP, n_coordinates - g * GROUP)):
+            for r in range(lesser(GROUP, n_coordinates - g * GROUP)):
                 for lane in range(some.size):
                     out[start + lane, g * GROUP + r] = sums[r * LANES_64 + lane]
         for lane in range(some.size):
             rest = squares[lane] * (1 + error)
             for c in range(n_coordinates):
                 rest -= np.float64(out[start + lane, c]) ** 2
-            out[start + lane, out.shape[1] - 1] = rounded_up(math.sqrt(max(rest, 0.0)))
+            out[start + lane, out.shape[1] - 1] = rounded_up(
+                math.sqrt(greater(rest, 0.0))
+            )
 
 
 @parallel
@@ -102,7 +104,7 @@ def count_passed(
             product: float = dot(
                 flat_rows, r * row_width, center_rows, j * row_width, row_width
             )
-            best = min(best, norms[j] - product)
+            best = lesser(best, norms[j] - product)
         for j in range(norms.size):
             score, f, n = np.float64(norms[j]), 0, 0
             while n < leads.size:
@@ -180,10 +182,10 @@ def full_score(row, rows, norms, j):
 def sieve(block, n_tiles, n_lead, centers, norms, limits, masks):
     """Sift all pairs of a block, [tile][place] of masks."""
     n_places = norms.size
-    chunk = GROUP * max(1, CENTER_BYTES // (GROUP * 4 * n_lead))
+    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_lead))
     for first in range(0, n_places, chunk):
         for t in range(n_tiles):
-            for place in range(first, min(first + chunk, n_places), GROUP):
+            for place in range(first, lesser(first + chunk, n_places), GROUP):
                 sift(
                     block, t * n_lead * LANES_32, centers, place * n_lead, n_lead,
                     norms, place, limits, t * LANES_32, masks, t * n_places + place,

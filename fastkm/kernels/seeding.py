@@ -19,6 +19,8 @@ from fastkm.kernels.exact import (
     SLACK,
     add_term,
     chunk_bounds,
+    greater,
+    lesser,
     rounded_up,
 )
 from fastkm.kernels.simd import lowest_bit, sift
@@ -67,7 +69,7 @@ def pack_sketch(chunk, n_chunks, values, shift, squares, floor, stretch, packed)
 @inlined
 def limit_of(nearest, square, n_features):
     """Score from which on a candidate cannot improve a sample (`engines.sketch`)."""
-    if not max(nearest, square) < LARGEST_REACH:
+    if not greater(nearest, square) < LARGEST_REACH:
         return np.float32(math.inf)
     margin = (n_features + 8) * 2.0**-52 * (nearest + square)
     return rounded_up(0.5 * (nearest - square) + margin)
@@ -77,7 +79,7 @@ def limit_of(nearest, square, n_features):
 def list_marked(X, masks, n_places, place, block, rows):
     """List the samples of a block whose bit is set for a place; returns how many."""
     n_rows = 0
-    last = min((block + 1) * TILES, masks.size // n_places)
+    last = lesser((block + 1) * TILES, masks.size // n_places)
     for tile in range(block * TILES, last):
         word = np.uint64(masks[tile * n_places + place])
         while word != 0:
@@ -94,11 +96,11 @@ def listed_distances(X, rows, n_rows, centers, j, distances):
     """Distances of the listed samples to center j; the lists are filled up."""
     for n in range(n_rows, (n_rows + ROWS - 1) // ROWS * ROWS):
         rows[n] = rows[n_rows - 1]
-    for n in range(min(n_rows, AHEAD)):
+    for n in range(lesser(n_rows, AHEAD)):
         prefetch_row(X, rows[n])
     for at in range(0, n_rows, ROWS):
         for n in range(at, at + ROWS):
-            prefetch_row(X, rows[min(n + AHEAD, n_rows - 1)])
+            prefetch_row(X, rows[lesser(n + AHEAD, n_rows - 1)])
         row_distances(X, rows, at, centers, j, distances, at)
 
 
@@ -121,7 +123,7 @@ def unmark_others(nearest, masks, n_places, place, rows, n_rows, distances):
 def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, total):
     """Exact sum of a block's weight * nearest, with the listed samples' distances."""
     first = block * BLOCK
-    size = min(BLOCK, nearest.size - first)
+    size = lesser(BLOCK, nearest.size - first)
     for r in range(size):
         terms[0, r] = weights[first + r if weights.size > 1 else 0] * nearest[first + r]
     for r in range(size, BLOCK):
@@ -187,7 +189,7 @@ def potentials(
     lanes = empty((3, WIDE), np.float64)
     total = empty(3, np.float64)
     for block in range(start, stop):
-        last = min((block + 1) * TILES, masks.size // n_places)
+        last = lesser((block + 1) * TILES, masks.size // n_places)
         for tile in range(block * TILES, last if sketch.size else 0):
             for place in range(0, n_places, GROUP):
                 sift(

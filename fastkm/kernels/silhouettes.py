@@ -6,7 +6,7 @@ import numpy as np
 
 from fastkm.kernels._jit import parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.exact import chunk_bounds, lesser
 from fastkm.kernels.lanes import block_distances, load_block
 
 
@@ -22,7 +22,7 @@ def own_and_nearest(chunk, n_chunks, X, labels, others, starts, lanes, own, near
     distances = empty(lanes, np.float64)
     totals = empty(lanes, np.float64)
     for first in range(start, stop, lanes):
-        width = min(lanes, stop - first)
+        width = lesser(lanes, stop - first)
         load_block(X, first, width, columns)
         for lane in range(width):
             nearest[first + lane] = math.inf
@@ -39,4 +39,4 @@ def own_and_nearest(chunk, n_chunks, X, labels, others, starts, lanes, own, near
                     own[first + lane] = totals[lane]
                 else:
                     mean = totals[lane] / size
-                    nearest[first + lane] = min(nearest[first + lane], mean)
+                    nearest[first + lane] = lesser(nearest[first + lane], mean)

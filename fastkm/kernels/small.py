@@ -24,6 +24,8 @@ from fastkm.kernels.exact import (
     add_term,
     chunk_bounds,
     drawn,
+    greater,
+    lesser,
     two_sum,
 )
 from fastkm.kernels.lanes import block_distances, load_block
@@ -73,7 +75,7 @@ def joined(lanes):
 def weighted_total(weights, values, terms, lanes):
     """Sum of weight * value rounded once, and whether that is certain."""
     for first in range(0, values.size, BLOCK):
-        width = min(BLOCK, values.size - first)
+        width = lesser(BLOCK, values.size - first)
         for r in range(width):
             terms[0, r] = weights[first + r] * values[first + r]
         add_lanes(terms, width, lanes)
@@ -102,7 +104,7 @@ def first_sample(weights, u, prefixes, terms, lanes):
 def weights_of(weights, start, size):
     """Weights of a problem."""
     own = full(size, 1.0)
-    for i in range(min(weights.size, size)):
+    for i in range(lesser(weights.size, size)):
         own[i] = weights[start + i]
     return own
 
@@ -126,7 +128,7 @@ def come_nearer(columns, weights, i, nearest, remaining, terms, lanes):
     for f in range(n_features):
         chosen[f] = columns[f, i]
     for first in range(0, n_samples, BLOCK):
-        width = min(BLOCK, n_samples - first)
+        width = lesser(BLOCK, n_samples - first)
         block_distances(columns, first, width, chosen, distances)
         for r in range(width):
             s = first + r
@@ -144,7 +146,7 @@ def plusplus(columns, weights, uniforms, chosen):
     False where something rare occurred.
     """
     n_samples, n_clusters = columns.shape[1], chosen.size
-    n_trials = (uniforms.size - 1) // max(1, n_clusters - 1)
+    n_trials = (uniforms.size - 1) // greater(1, n_clusters - 1)
     terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
     nearest, prefixes = full(n_samples, math.inf), empty(n_samples, np.float64)
     remaining = empty((2, n_samples), np.float64)
@@ -191,7 +193,7 @@ def farthest(columns, weights, uniforms, chosen):
         nearest[chosen[c - 1]] = -math.inf
         last, rank = 0, -math.inf
         for i in range(n_samples):
-            value = min(nearest[i], -1.0) if weights[i] == 0 else nearest[i]
+            value = lesser(nearest[i], -1.0) if weights[i] == 0 else nearest[i]
             if value > rank:
                 last, rank = i, value
         chosen[c] = last
@@ -246,7 +248,7 @@ def pack_samples(X, start, size):
     n_tiles = (size + LANES_64 - 1) // LANES_64
     block = empty(n_tiles * n_features * LANES_64, np.float64)
     for n in range(n_tiles * LANES_64):
-        i = start + min(n, size - 1)  # the last sample fills up the last tile
+        i = start + lesser(n, size - 1)  # the last sample fills up the last tile
         at = n // LANES_64 * n_features * LANES_64 + n % LANES_64
         for f in range(n_features):
             block[at + f * LANES_64] = X[i, f]

@@ -8,7 +8,16 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    add_cell,
+    chunk_bounds,
+    greater,
+    lesser,
+    two_sum,
+)
 from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_row
 
 CHANGED_BLOCK = 512
@@ -20,7 +29,7 @@ def add_sample(X, i, weight, totals, part, j, first, last):
     n_features = X.shape[1]
     plane = totals.shape[2] * totals.shape[3]
     start = 3 * part * plane + j * totals.shape[3]
-    whole = first + max(min(last, n_features) - first, 0) // TERMS * TERMS
+    whole = first + greater(lesser(last, n_features) - first, 0) // TERMS * TERMS
     for f in range(first, whole, TERMS):
         add_terms(X, i, f, weight, totals, start + f, plane)
     for f in range(whole, last):
@@ -32,7 +41,7 @@ def add_sample(X, i, weight, totals, part, j, first, last):
 def column_bounds(chunk, n_chunks, n_columns):
     """Columns of a chunk: whole cache lines of float64."""
     first, last = chunk_bounds(chunk, n_chunks, (n_columns + 7) // 8)
-    return 8 * first, min(8 * last, n_columns)
+    return 8 * first, lesser(8 * last, n_columns)
 
 
 @parallel
@@ -57,13 +66,13 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
     n_changed = 0
     for start in range(first, last, CHANGED_BLOCK):
         n_listed = 0
-        for i in range(start, min(start + CHANGED_BLOCK, last)):
+        for i in range(start, lesser(start + CHANGED_BLOCK, last)):
             changed[n_listed] = i
             n_listed += before[i] != after[i]
-        for at in range(min(n_listed, AHEAD)):
+        for at in range(lesser(n_listed, AHEAD)):
             prefetch_row(X, changed[at])
         for at in range(n_listed):
-            prefetch_row(X, changed[min(at + AHEAD, n_listed - 1)])
+            prefetch_row(X, changed[lesser(at + AHEAD, n_listed - 1)])
             i = changed[at]
             weight = weights[i if weights.size > 1 else 0]
             j, source = after[i], before[i]
@@ -110,7 +119,7 @@ def own_distances(chunk, n_chunks, X, centers, labels, distances):
     start, stop = chunk_bounds(chunk, n_chunks, X.shape[0])
     for first in range(start, stop, 4):
         a, last = first, stop - 1
-        b, c, d = min(a + 1, last), min(a + 2, last), min(a + 3, last)
+        b, c, d = lesser(a + 1, last), lesser(a + 2, last), lesser(a + 3, last)
         ja, jb, jc, jd = labels[a], labels[b], labels[c], labels[d]
         sum_a = sum_b = sum_c = sum_d = 0.0
         for f in range(X.shape[1]):

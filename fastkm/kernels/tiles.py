@@ -15,7 +15,7 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import chunk_bounds, rounded_down
+from fastkm.kernels.exact import chunk_bounds, greater, lesser, rounded_down
 from fastkm.kernels.simd import tile
 from fastkm.kernels.simd_rows import load_column, load_square
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64, VECTOR_BYTES, VECTORS
@@ -50,7 +50,7 @@ def pack_scores(chunk, n_chunks, centers, shift, packed, norms):
                 square += value * value
             norms[j] = 0.5 * square
             if j < n_clusters:
-                reach = max(reach, square)
+                reach = greater(reach, square)
     return reach
 
 
@@ -89,7 +89,7 @@ def load_block(X, rows, shift, block, squares):
             some, some_at = rows, row
         else:
             for w in range(width):
-                last_rows[w] = rows[min(row + w, n_rows - 1)]
+                last_rows[w] = rows[lesser(row + w, n_rows - 1)]
             some, some_at = last_rows, 0
         for f in range(0, whole, width):
             load_square(
@@ -107,7 +107,7 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
     n_groups = norms.size // GROUP
     n_tiles = (n_rows + lanes - 1) // lanes
-    depth = min(DEPTH, n_features)
+    depth = lesser(DEPTH, n_features)
     chunk = groups_per_chunk(depth, block.itemsize)
     for row in range(best.size):
         best[row] = math.inf
@@ -115,10 +115,10 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
         if second is not None:
             second[row] = math.inf
     for first in range(0, n_groups, chunk):
-        last = min(first + chunk, n_groups)
+        last = lesser(first + chunk, n_groups)
         for t in range(n_tiles):
             for f in range(0, n_features, depth):
-                n_walked = min(depth, n_features - f)
+                n_walked = lesser(depth, n_features - f)
                 for g in range(first, last):
                     tile(
                         block,
@@ -143,7 +143,7 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
 @inlined
 def groups_per_chunk(depth, itemsize):
     """Groups of centers whose `depth` features fit into the L2 cache."""
-    return max(1, CENTER_BYTES // (GROUP * itemsize * depth))
+    return greater(1, CENTER_BYTES // (GROUP * itemsize * depth))
 
 
 @inlined
@@ -161,7 +161,7 @@ def lead_of(best, second, norm, error, n_features):
     From scores, the sample's norm and the margin of `certify`; `engines.skips` proves
     it. Not a number where there is no second.
     """
-    reach = math.sqrt(max(norm * norm + 2 * second + error, 0.0))
+    reach = math.sqrt(greater(norm * norm + 2 * second + error, 0.0))
     lead = (second - best - error) / reach
     rounding = (n_features + 8) * 2.0**-50 * reach + math.sqrt(n_features * 2.0**-1070)
     return lead * (1 - 2.0**-40) - rounding if reach < 1e150 else -math.inf
@@ -207,7 +207,7 @@ def certify(
 @inlined
 def take_rows(queue, left, start, stop, rows):
     """Give the samples of the places start .. stop, as many as `rows` can hold."""
-    size = min(rows.size, stop - start)
+    size = lesser(rows.size, stop - start)
     for r in range(size):
         rows[r] = queue[start + r] if left.size else start + r
     return rows[:size]
