@@ -204,7 +204,7 @@ def test_the_build_has_to_be_repaid(shape, n_clusters, n_steps, name):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_whole_fits_are_those_of_lanes(dtype, rng):
-    X = make("outlier", rng, n=12_000, dtype=dtype)
+    X = make("outlier", rng, n=70_000, dtype=dtype)
     weights = rng.integers(0, 3, len(X)).astype(float)
     runs = [
         kmeans(X, 8, sample_weight=weights, n_init=2, random_state=0, engine=engine)
