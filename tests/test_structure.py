@@ -25,6 +25,7 @@ ROOMS = {
     "inputs": {"engines"},
     "memory": {"kernels"},
     "sources": {"engines", "inputs"},
+    "spool": {"sources"},
     "outputs": {"engines", "files", "sources", "validation"},
     "validation": {
         *("bases", "engines", "inputs", "kernels", "memory", "sources", "validation"),
