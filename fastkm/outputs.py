@@ -43,9 +43,9 @@ def check(target: Any, X: Any, n_samples: int, dtype: Any, name: str) -> Target:
 
     Not a file that X is read from, nor one in the folder that X is.
     """
-    expected = f"an array {(n_samples,)} of {np.dtype(dtype)}, "
     if target is None:
         return None
+    expected = f"an array {(n_samples,)} of {np.dtype(dtype)}, "
     if isinstance(target, np.ndarray):
         if target.shape != (n_samples,) or target.dtype != dtype:
             raise ValueError(

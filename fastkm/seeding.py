@@ -54,14 +54,22 @@ def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
             finally:
                 if isinstance(samples, Parted):
                     samples.forget()
-        if isinstance(samples, Parted):
-            samples = samples.gathered()
-        order = lexicographic(samples.rows(np.arange(samples.n_samples)))
-        weights = None if samples.weights is None else samples.weights[order]
-        ordered = Lanes(samples.rows(order), weights, samples.n_threads)
+        order, ordered = _ordered(samples)
         return order[choose(ordered, n_clusters, rng, *options)]
 
     return chosen
+
+
+def _ordered(samples: Lanes | Parted) -> tuple[Array, Lanes]:
+    """Order of few samples, and these in it; once for all restarts from an array."""
+    if isinstance(samples, Parted):
+        samples = samples.gathered()
+    if samples.ordered is None:
+        order = lexicographic(samples.rows(np.arange(samples.n_samples)))
+        weights = None if samples.weights is None else samples.weights[order]
+        ordered = Lanes(samples.rows(order), weights, samples.n_threads)
+        samples.ordered = order, ordered
+    return samples.ordered
 
 
 def first_sample(samples: Lanes | Parted, rng: Generator) -> int:

@@ -8,7 +8,7 @@ over an engine, from the same draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +21,12 @@ from fastkm.kernels import small
 Array = NDArray[Any]
 Generator = np.random.Generator
 
-MOST_TERMS = 2**16  # samples x features x clusters of a small problem
+MOST_TERMS = 2**20  # samples x features x clusters of a small problem
+BATCH = 2**23  # terms of the problems of a call: Ctrl-C waits for 0.1 s or so
 LONGEST = 1000  # iterations of a small fit whose history is kept
 NANOSECONDS = 20.0  # of a whole fit, per term
 STOPS = {small.UNCHANGED: "unchanged", small.TOL: "tol", small.MAX_ITER: "max_iter"}
-METHODS = {"k-means++": small.PLUSPLUS, "farthest": small.FARTHEST}
+METHODS = {"k-means++": small.choose_plusplus, "farthest": small.choose_farthest}
 
 
 def serves(X: Array, n_clusters: int) -> bool:
@@ -83,15 +84,15 @@ def fit_all(
         )
     runs: list[Any] = [None] * len(problems)
     few = [b for b, samples in enumerate(problems) if serves(samples.X, n_clusters)]
-    if few:
+    for batch in _batches(few, [problems[b].X.size * n_clusters for b in few]):
         some = _fit_small(
-            [problems[b] for b in few],
+            [problems[b] for b in batch],
             options,
-            drawn[few],
-            None if given is None else given[few],
+            drawn[batch],
+            None if given is None else given[batch],
             LONGEST if history else 0,
         )
-        for b, run in zip(few, some, strict=True):
+        for b, run in zip(batch, some, strict=True):
             runs[b] = run
     for b, samples in enumerate(problems):
         if runs[b] is None:
@@ -102,6 +103,20 @@ def fit_all(
                 centers = given[b]
             runs[b] = _fit(samples, options, centers)
     return runs
+
+
+def _batches(problems: list[int], terms: list[int]) -> Iterator[list[int]]:
+    """Problems for a call each, in their order."""
+    batch: list[int] = []
+    total = 0
+    for b, n in zip(problems, terms, strict=True):
+        if batch and total + n > BATCH:
+            yield batch
+            batch, total = [], 0
+        batch.append(b)
+        total += n
+    if batch:
+        yield batch
 
 
 def _fit(samples: Lanes, options: Options, centers: Array) -> lloyd.Run:
@@ -126,13 +141,14 @@ def _fit_small(
     n_problems, dtype = len(problems), problems[0].dtype
     sizes = np.array([samples.n_samples for samples in problems])
     ends = sizes.cumsum()
-    if all(samples is problems[0] for samples in problems):
-        X, weights, order = _joined(problems[:1], in_order=given is not None)
+    is_one = all(samples is problems[0] for samples in problems)
+    distinct = problems[:1] if is_one else problems
+    X, weights, order = _joined(distinct, in_order=given is not None)
+    starts = ends - sizes
+    if is_one:
         starts = np.zeros(n_problems, np.int64)
-        order = (order + (ends - sizes)[:, None]).ravel()
-    else:
-        X, weights, order = _joined(problems, in_order=given is not None)
-        starts = ends - sizes
+        if order is not None:
+            order = (order + (ends - sizes)[:, None]).ravel()
     shape = n_problems, n_clusters, X.shape[1]
     # Zeros, so that those of a problem that is left can be converted.
     centers = np.zeros(shape) if given is None else given.astype(np.float64)
@@ -141,14 +157,15 @@ def _fit_small(
     inertias, shifts = np.empty(n_problems), np.empty((n_problems, n_kept))
     n_changed = np.empty((n_problems, n_kept), np.int64)
     worth = NANOSECONDS * float(sizes.sum()) * n_clusters * X.shape[1]
-    small.fit_all(
-        problems[0].n_chunks(worth) if n_problems > 1 else 1,
-        X.astype(np.float64, copy=False),
-        np.empty(0) if weights is None else weights,
-        starts,
-        sizes,
-        small.GIVEN if given is not None else METHODS[init],
-        drawn,
+    n_chunks = problems[0].n_chunks(worth) if n_problems > 1 else 1
+    served = np.ones(n_problems, bool)
+    what = X, weights, starts, sizes
+    if given is None:
+        METHODS[init](n_chunks, *what, drawn, centers, served)
+    small.iterate_all(
+        n_chunks,
+        *what,
+        served,
         centers,
         dtype == np.float32,
         tol,
@@ -161,7 +178,8 @@ def _fit_small(
         shifts,
         n_changed,
     )
-    labels[order] = labels.copy()
+    if order is not None:
+        labels[order] = labels.copy()
     narrow = centers.astype(dtype, copy=False)
     columns = (
         stops.tolist(),
@@ -190,24 +208,29 @@ def _fit_small(
 
 def _joined(
     problems: Sequence[Lanes], *, in_order: bool
-) -> tuple[Array, Array | None, Array]:
-    """Samples of all problems, their weights where some have any, and where they were.
+) -> tuple[Array, Array, Array | None]:
+    """Samples of all problems in float64, their weights, and where they were.
 
-    In drawing order, one problem after the other, or `in_order` as they came.
+    One problem after the other, in drawing order; None for their places where none
+    has another than its own, or they are to stay `in_order`. No weights where all are
+    one.
     """
-    orders, start = [], 0
-    for samples in problems:
-        order = None if in_order else seeding.drawing_order(samples.X)
-        if order is None:
-            order = np.arange(samples.n_samples)
-        orders.append(start + order)
-        start += samples.n_samples
-    order = np.concatenate(orders)
-    X = np.concatenate([samples.X for samples in problems])[order]
-    if all(samples.weights is None for samples in problems):
-        return X, None, order
-    weights = [
-        np.ones(samples.n_samples) if samples.weights is None else samples.weights
-        for samples in problems
-    ]
-    return X, np.concatenate(weights)[order], order
+    arrays = [samples.X for samples in problems]
+    X = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    X = X.astype(np.float64, copy=False)
+    weights = np.empty(0)
+    if any(samples.has_weights for samples in problems):
+        parts = [(samples.weights, samples.n_samples) for samples in problems]
+        weights = np.concatenate([np.ones(n) if w is None else w for w, n in parts])
+    if in_order:
+        return X, weights, None
+    orders = [seeding.drawing_order(samples.X) for samples in problems]
+    if all(order is None for order in orders):
+        return X, weights, None
+    places, start = [], 0
+    for order, samples in zip(orders, problems, strict=True):
+        n_samples = samples.n_samples
+        places.append(start + (np.arange(n_samples) if order is None else order))
+        start += n_samples
+    where = np.concatenate(places)
+    return X[where], weights[where] if weights.size else weights, where

@@ -22,7 +22,16 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import benchmarks
-from benchmarks import comparison, data, limits, memory, peers, side_by_side, tiles
+from benchmarks import (
+    comparison,
+    data,
+    limits,
+    memory,
+    optima,
+    peers,
+    side_by_side,
+    tiles,
+)
 from fastkm.datasets import make_blobs_and_tail
 
 BENCHMARK = re.compile(r"(time|timeraw|mem|peakmem|track)_.+")
@@ -117,6 +126,17 @@ def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
     assert "700 x 2 float64, k=6" in text
     assert (tmp_path / "side_by_side.png").stat().st_size > 10_000
     assert text in capsys.readouterr().out
+
+
+def test_optima_are_compared(monkeypatch, capsys):
+    monkeypatch.setitem(optima.SETS, "grid", optima.SETS["grid"]._replace(n_clusters=9))
+    optima.main(["grid", "iris", "-n", "1"])
+    heads, _, grid, iris = capsys.readouterr().out.splitlines()
+    assert heads.count("|") == grid.count("|") == iris.count("|")
+    assert "scikit-learn, 10 runs" in heads and grid.startswith("| grid, k=9 |")
+    assert "0 of 1 whole" in grid and "0.00%" in iris
+    assert optima.n_found(optima.grid_centers()) == 100
+    assert optima.n_found(optima.grid_centers()[:99].repeat(2, 0)) == 0
 
 
 def test_what_is_approximate_is_marked():

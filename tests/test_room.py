@@ -50,7 +50,7 @@ def test_the_groups_of_memory(tmp_path):
 def test_the_least_counts(tmp_path, monkeypatch):
     for file, content in V2.items():
         (tmp_path / file).write_text(content)
-    monkeypatch.setattr(memory, "control_groups", lambda controller: [tmp_path])
+    monkeypatch.setattr(memory, "_groups", lambda: [tmp_path])
     assert memory.available() == 600_000
     assert memory.default_max() == 2**26  # never less
 

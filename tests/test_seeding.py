@@ -97,6 +97,7 @@ def with_ties(n, dtype):
 @every_dtype
 @pytest.mark.parametrize("special", SPECIAL)
 def test_same_samples_from_a_basis(init, special, dtype, monkeypatch):
+    monkeypatch.setattr(sketch, "FEW_PAIRS", 0)
     monkeypatch.setattr(
         sketch,
         "choose_basis",
@@ -106,6 +107,7 @@ def test_same_samples_from_a_basis(init, special, dtype, monkeypatch):
     check(init, case.X, len(case.centers), case.weights)
 
 
+@pytest.mark.parametrize("few_pairs", [0, 1000], ids=["sketch", "no sketch"])
 @pytest.mark.parametrize("init", ["k-means++", "farthest"])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
@@ -123,7 +125,8 @@ def test_same_samples_from_a_basis(init, special, dtype, monkeypatch):
     ],
     ids=lambda X: f"{X.dtype}-{X.shape[1]}-{X.max():.0e}",
 )
-def test_same_samples_in_several_blocks(init, X, n_threads, monkeypatch):
+def test_same_samples_in_several_blocks(init, X, n_threads, few_pairs, monkeypatch):
+    monkeypatch.setattr(sketch, "FEW_PAIRS", few_pairs)
     monkeypatch.setattr(
         engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
@@ -190,8 +193,8 @@ def test_draw_finds_the_first_prefix_above(values, share, block):
     threshold = share * min(math.fsum(values), 1e304)
     totals = np.zeros((-(-len(terms) // block), 3))
     for b in range(len(totals)):
-        for term in terms[b * block : (b + 1) * block]:
-            exact.add_term(totals[b], term)
+        some = terms[b * block : (b + 1) * block]
+        (totals[b],) = exact.weighted_total(1, some, np.ones(1))
     fast = exact.draw(terms, np.ones(1), totals, block, NOTHING, threshold)
     slow = reference.draw(terms, threshold)
     assert fast in (slow, -1)

@@ -114,7 +114,8 @@ def test_blocks_are_packed_by_tile_feature_lane(dtype, shape, rng):
     block = np.zeros(n_tiles * lanes * shape[1], dtype)
     squares = np.zeros(n_tiles * lanes, dtype)
     rows = rng.permutation(shape[0])
-    tiles.load_block(X, rows, shift, block, squares)
+    load_block = njit(lambda *arguments: tiles.load_block(*arguments))
+    load_block(X, rows, shift, block, squares)
     expected = (X[rows] - shift).astype(dtype)
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
     n_lanes = -(-shape[0] // width) * width

@@ -10,6 +10,8 @@ from test_contract import same
 import fastkm
 from fastkm import engines, kmeans, kmeans_many, reference, small
 from fastkm.kernels import small as kernel
+from fastkm.kernels.tiles import DEPTH
+from fastkm.kernels.vectors import GROUP
 
 SEEDINGS = {
     "k-means++": reference.kmeans_plusplus,
@@ -154,6 +156,7 @@ def test_a_run_longer_than_its_history_is_left(left, monkeypatch, rng):
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 def test_many_data_sets(init, dtype, n_threads, monkeypatch, rng):
     """Ragged ones, some with weights, one of them not small."""
+    monkeypatch.setattr(small, "MOST_TERMS", 2**16)
     monkeypatch.setattr(
         engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
@@ -167,6 +170,26 @@ def test_many_data_sets(init, dtype, n_threads, monkeypatch, rng):
         same(runs.centers[b], slow.centers)
         same(runs.labels[b], slow.labels)
         assert (runs.inertia[b], runs.n_iter[b]) == (slow.inertia, slow.n_iter)
+
+
+@every_dtype
+def test_more_features_and_clusters_than_a_tile_holds(dtype, rng):
+    X = rng.normal(size=(37, DEPTH + 3)).astype(dtype)
+    check(X, 2 * GROUP + 1, "k-means++")
+
+
+def test_calls_for_batches_of_problems(monkeypatch, rng):
+    """Each waits for Ctrl-C in its turn."""
+    X = rng.normal(size=(100, 3))
+    whole = kmeans_many(X, 4, n_runs=7, random_state=0)
+    calls = []
+    monkeypatch.setattr(small, "BATCH", 3 * X.size * 4)
+    iterate_all = kernel.iterate_all
+    monkeypatch.setattr(
+        kernel, "iterate_all", lambda *a: calls.append(a) or iterate_all(*a)
+    )
+    same(kmeans_many(X, 4, n_runs=7, random_state=0).labels, whole.labels)
+    assert len(calls) == 3
 
 
 def test_equal_data_sets_give_arrays(rng):

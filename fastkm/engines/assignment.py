@@ -67,8 +67,14 @@ class InOneArray:
         self.n_clusters = n_clusters
         self.labels, self.distances = labels, distances
         self.positive = engine.positive()
+        self._sizes: tuple[Array, Array] | None = None
 
     def sizes(self) -> tuple[Array, Array]:
+        if self._sizes is None:
+            self._sizes = self._count()
+        return self._sizes
+
+    def _count(self) -> tuple[Array, Array]:
         sizes = np.bincount(self.labels, minlength=self.n_clusters)
         if self.positive is None:
             return sizes, sizes
@@ -95,6 +101,7 @@ class InOneArray:
 
     def take(self, sample: Sample, cluster: int) -> None:
         self.labels[self._copies(sample)] = cluster
+        self._sizes = None
 
     def _copies(self, sample: Sample) -> Array:
         # Copies have the same label and distance, so only such samples are compared.

@@ -75,9 +75,8 @@ class Tree:
         box = np.stack([chunk_boxes[:, 0].min(axis=0), chunk_boxes[:, 1].max(axis=0)])
         cuts = np.empty((n_features, kdtree.CUTS))
         steps = np.empty((n_features, kdtree.CUTS), np.int64)
-        n_bits = kdtree.bits_of(n_samples)
         picked = X[:: max(1, n_samples // kdtree.MOST_PICKED)].copy()
-        kdtree.plan(picked, 0, len(picked), n_bits, box, cuts, steps)
+        n_bits = kdtree.first_grid(picked, n_samples, box, cuts, steps)
         self.cells = np.empty(n_samples, np.uint8)
         counts = np.zeros((n_chunks, kdtree.CELLS), np.int64)
         kdtree.classify(n_chunks, X, cuts, steps, self.cells, counts)
@@ -103,9 +102,7 @@ class Tree:
         first = np.zeros((n_first, 3), np.int64)
         first[1] = 0, n_samples, 0
         roots = np.empty((kdtree.CELLS, 2), np.int64)
-        n_roots, _ = kdtree.branch(
-            ends[:, -1].copy(), n_bits, 1, 0, 2, n_first, first, roots
-        )
+        n_roots = kdtree.first_nodes(ends[:, -1].copy(), n_bits, n_first, first, roots)
         roots = roots[:n_roots].copy()
         sizes = first[roots[:, 0], 1] - first[roots[:, 0], 0]
         bounds = n_first + np.cumsum(np.append(0, kdtree.most_nodes(sizes)))
@@ -125,7 +122,7 @@ class Tree:
             self.sums,
             self.slots,
         )
-        kdtree.combine(1, n_first, self.nodes, self.boxes, self.sums)
+        kdtree.first_sums(n_first, self.nodes, self.boxes, self.sums)
 
 
 class Blocks(InMemory):

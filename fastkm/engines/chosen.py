@@ -14,12 +14,13 @@ import numpy as np
 
 from fastkm.engines.base import Array, join_chunks
 from fastkm.engines.lanes import Lanes
-from fastkm.engines.sketch import Sketch
+from fastkm.engines.sketch import make_sketch
 from fastkm.kernels import exact, seeding
 from fastkm.kernels.seeding import BLOCK
 from fastkm.kernels.simd import MASK
 from fastkm.kernels.vectors import LANES_32
 
+ALL = np.iinfo(MASK).max
 NOTHING = np.zeros(3)  # an exact sum of no terms
 
 
@@ -61,12 +62,12 @@ class ChosenInMemory:
         # Exact sums of weight * nearest.
         self.blocks = np.full((-(-samples.n_samples // BLOCK), 3), np.inf)
         self.indices: list[int] = []
-        self.sketch = Sketch(samples, n_clusters, n_trials)
+        self.sketch = make_sketch(samples, n_clusters, n_trials)
         n_tiles = -(-samples.n_samples // LANES_32)
         self.limits = np.full(n_tiles * LANES_32, -np.inf, np.float32)
         # The first is nearer than none, to all.
         self.candidates = np.array([first])
-        self.masks = np.full((n_tiles, 1), -1).astype(MASK)
+        self.masks = np.full((n_tiles, 1), ALL, MASK)
         self.choose(0)
 
     def _n_chunks(self, nanoseconds: float) -> int:
@@ -112,7 +113,11 @@ class ChosenInMemory:
         packed, norms = self.sketch.candidates(candidates)
         if self.masks.shape[1] != norms.size:
             self.masks = np.empty((len(self.masks), norms.size), MASK)
-        n_chunks = self._n_chunks(0.1 * packed.size + 2.0 * norms.size)
+        cost = 0.1 * packed.size + 2.0 * norms.size
+        if not packed.size:  # every sample is looked at
+            self.masks.fill(ALL)
+            cost += 0.3 * self.samples.n_features * len(candidates)
+        n_chunks = self._n_chunks(cost)
         totals = np.zeros((n_chunks, len(candidates), 3))
         rows = self.samples.X[candidates].astype(np.float64)
         seeding.potentials(

@@ -34,7 +34,11 @@ class Lanes(InMemory):
     """The engine of this module (see there).
 
     Memory beyond X: that of `InMemory`.
+
+    ordered : order in which few samples are drawn, and these, once there was a draw
     """
+
+    ordered: tuple[Array, Lanes] | None = None
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 12))

@@ -55,6 +55,12 @@ class Basis(NamedTuple):
     error: float
     rest_error: float
 
+    def directions(self) -> Array:
+        """Unpack them, (n_features, n_coordinates)."""
+        n_groups = -(-self.n_coordinates // GROUP)
+        groups = self.packed.reshape(n_groups, -1, GROUP).transpose(1, 0, 2)
+        return groups.reshape(-1, n_groups * GROUP)[:, : self.n_coordinates]
+
 
 def leading_directions(rows: Array, n_coordinates: int) -> Array:
     """Directions of largest variance of rows (n_rows, n_features), about zero.

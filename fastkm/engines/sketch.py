@@ -41,13 +41,14 @@ import numpy as np
 
 from fastkm.engines.base import Array, read_only
 from fastkm.engines.lanes import Lanes
-from fastkm.engines.prefix import Basis, make_basis, rests
+from fastkm.engines.prefix import Basis, make_basis
 from fastkm.engines.tiles import MOST_FEATURES, score_margin
 from fastkm.kernels import prefix, seeding
 from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import GROUP, LANES_32
 
 FEW_FEATURES = 8  # up to which all are kept
+FEW_PAIRS = 36  # for each sample, up to which more features than these are not sketched
 LEADS = (4, 8, 16, 32, 64)  # coordinates of a basis
 SOME_ROWS, PILOT_ROWS, PILOT_CANDIDATES = 512, 256, 16
 MOST_CHOSEN = 32  # by a pilot; one choice of many comes late, when few samples improve
@@ -86,13 +87,14 @@ def choose_basis(
     n_pairs = n_clusters * n_trials  # for each sample
     leads = np.array([lead for lead in LEADS if lead <= n_features * 3 // 4])
     basis = make_basis(X - shift, leads[-1])
-    rows = X[:PILOT_ROWS]
+    rows = X[:PILOT_ROWS] - shift
     some = slice(n_chosen + PILOT_CANDIDATES)
-    coordinates = project(1, rows, shift, basis)
-    rows = rows - shift
     with np.errstate(all="ignore"):
-        rest = rests(coordinates, leads)
+        # Not by `project`: most shapes never need that kernel, 1 s to compile.
+        coordinates = rows @ basis.directions()
         squares = np.square(rows).sum(axis=1)
+        inside = np.square(coordinates).cumsum(axis=1)[:, leads - 1]
+        rest = np.sqrt(np.maximum(squares[:, None] - inside, 0.0))
         sums = squares[:, None] + squares[some]
         distances = sums - 2 * rows @ rows[some].T
         limits = distances[:, :n_chosen].min(axis=1, keepdims=True)
@@ -113,6 +115,19 @@ def choose_basis(
     return basis._replace(n_coordinates=int(leads[best - 1])) if best else None
 
 
+class NoSketch:
+    """In the place of a sketch that would not pay: no candidate is ruled out."""
+
+    packed = np.empty(0, np.float32)
+
+    def __init__(self, samples: Lanes) -> None:
+        self.squares = np.zeros(samples.n_samples)
+
+    def candidates(self, indices: Array) -> tuple[Array, Array]:
+        n_places = -(-len(indices) // GROUP) * GROUP
+        return self.packed, np.zeros(n_places, np.float32)
+
+
 class Sketch:
     """The sketch of some samples (see the module).
 
@@ -124,7 +139,8 @@ class Sketch:
         X, self.n_features = samples.X, samples.n_features
         some = read_only(X[:: max(1, len(X) // SOME_ROWS)].astype(np.float64))
         shift = some.mean(axis=0)
-        self.squares = samples.distance_table(shift[None]).ravel()
+        origin = np.zeros(len(X), np.int32)  # the one center of all
+        self.squares = samples.own_distances(shift[None], origin)
         basis = choose_basis(some, shift, n_clusters, n_trials, X.itemsize)
         values, projection = X, 0.0
         if basis is not None:
@@ -162,3 +178,11 @@ class Sketch:
         serves = (squares < LARGEST_REACH) & (self.n_features <= MOST_FEATURES)
         norms[: len(indices)] = np.where(serves, 0.5 * squares - m0, -np.inf)
         return np.ascontiguousarray(packed).ravel(), norms
+
+
+def make_sketch(samples: Lanes, n_clusters: int, n_trials: int) -> Sketch | NoSketch:
+    """Give a sketch, if the steps of a seeding repay it."""
+    n_pairs = (n_clusters - 1) * n_trials
+    if samples.n_features > FEW_FEATURES and n_pairs <= FEW_PAIRS:
+        return NoSketch(samples)
+    return Sketch(samples, n_clusters, n_trials)

@@ -1,6 +1,6 @@
 """The one place for Numba's options, its disk cache and the threads.
 
-`serial` compiles a function, `inlined` one that becomes part of its callers.
+`serial` compiles a function, `nested` and `inlined` one that only kernels call.
 `parallel` compiles a loop over one share of the samples, a *chunk*, and runs the chunks
 on threads of our own, without the GIL. Numba's own parallel loops were measured and
 left: they compile everything that they call once more (12.0 s against 5.7 s for the
@@ -25,13 +25,21 @@ from numba.core.compiler_lock import global_compiler_lock
 from fastkm.kernels._cache import KernelCache
 from fastkm.kernels._cpus import usable_cpus
 
-__all__ = ["default_threads", "inlined", "most_threads", "parallel", "serial"]
+try:
+    from fastkm.kernels._parts import KernelCompiler, Part
+except (ImportError, AttributeError):  # as it says
+    COMPILER: dict[str, Any] = {}
+else:
+    COMPILER = {"pipeline_class": KernelCompiler}
+
+__all__ = ["default_threads", "inlined", "most_threads", "nested", "parallel", "serial"]
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # No fastmath flag anywhere: the bits of distances and of error-free sums depend on
 # every single rounding.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+OPTIONS["no_cfunc_wrapper"] = True  # for calls from C
 
 
 def most_threads() -> int:
@@ -55,14 +63,26 @@ def serial(function: Kernel) -> Kernel:
     return _compile(function)
 
 
+def nested(function: Kernel) -> Kernel:
+    """Compile for kernels that call it, as a function of theirs."""
+    return _compile_part(function)
+
+
 def inlined(function: Kernel) -> Kernel:
     """Compile into the callers: a call would pass every array field by field."""
-    return _compile(function, forceinline=True)
+    return _compile_part(function, forceinline=True)
 
 
 def _compile(function: Kernel, **options: Any) -> Kernel:
-    compiled: Any = numba.njit(function, **OPTIONS, **options)
+    compiled: Any = numba.njit(function, **OPTIONS, **COMPILER, **options)
     compiled._cache = KernelCache(function)
+    return compiled
+
+
+def _compile_part(function: Kernel, **options: Any) -> Kernel:
+    if not COMPILER:
+        return _compile(function, **options)
+    compiled: Any = Part(function, {**OPTIONS, **options})
     return compiled
 
 

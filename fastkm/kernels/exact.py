@@ -11,10 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels.arrays import zeros
 
 Array = NDArray[Any]
 
 HIGH, LOW, SLACK = 0, 1, 2
+
+
+@inlined
+def lesser(a, b):
+    """Give the lesser of two numbers, the first where they are equal or not ordered.
+
+    As Python's min does. Of that Numba makes machine code for every pair of types.
+    """
+    return b if b < a else a
+
+
+@inlined
+def greater(a, b):
+    """Give the greater of two numbers, likewise."""
+    return b if b > a else a
 
 
 @inlined
@@ -79,7 +95,7 @@ def weighted_total(chunk, n_chunks, values, weights):
     `weights` may be a single number for all.
     """
     first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
-    total = np.zeros(3)
+    total = zeros(3, np.float64)
     for i in range(first, last):
         add_term(total, weights[i if weights.size > 1 else 0] * values[i])
     return total[HIGH], total[LOW], total[SLACK]
@@ -139,8 +155,9 @@ def draw(
     Returns -1 when a comparison could not be decided, or no prefix is above the
     threshold: the caller then takes the slow road.
     """
-    prefix = before.copy()
-    with_block = np.zeros(3)
+    prefix, with_block = zeros(3, np.float64), zeros(3, np.float64)
+    for part in range(3):
+        prefix[part] = before[part]
     for block in range(block_totals.shape[0]):
         for part in range(3):
             with_block[part] = prefix[part]
@@ -155,7 +172,7 @@ def draw(
         if above < 0:
             return -1
         for i in range(
-            block * block_size, min((block + 1) * block_size, values.shape[0])
+            block * block_size, lesser((block + 1) * block_size, values.shape[0])
         ):
             add_term(prefix, weights[i if weights.size > 1 else 0] * values[i])
             above = exceeds(prefix, threshold)

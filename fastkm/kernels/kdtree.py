@@ -20,8 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import parallel, serial
-from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
+from fastkm.kernels._jit import nested, parallel, serial
+from fastkm.kernels.arrays import empty, zeros
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    chunk_bounds,
+    greater,
+    lesser,
+    two_sum,
+)
 
 Array = NDArray[Any]
 
@@ -44,7 +53,7 @@ def most_nodes(n_rows: Array) -> Array:
     return 8 * n_rows // LEAF + 64
 
 
-@serial
+@nested
 def pick_column(rows, first, size, f, values):
     """Feature f of picked rows in ascending order (Shell's sort, 1959)."""
     n_picked = values.shape[1]
@@ -62,7 +71,7 @@ def pick_column(rows, first, size, f, values):
         gap //= 2
 
 
-@serial
+@nested
 def bits_of(size: int) -> int:
     """Bits of the cells of a grid for so many rows."""
     n_bits = 1
@@ -71,7 +80,7 @@ def bits_of(size: int) -> int:
     return n_bits
 
 
-@serial
+@nested
 def plan(
     rows: Array,
     first: int,
@@ -87,9 +96,9 @@ def plan(
     coordinate f, both (n_features, CUTS), cuts at infinity where there are fewer.
     """
     n_features, size = rows.shape[1], last - first
-    n_picked = min(size, PICKED_PER_CELL << n_bits, MOST_PICKED)
-    values = np.empty((n_features, n_picked))
-    spreads = np.empty(n_features)
+    n_picked = lesser(lesser(size, PICKED_PER_CELL << n_bits), MOST_PICKED)
+    values = empty((n_features, n_picked), np.float64)
+    spreads = empty(n_features, np.float64)
     widest = 0
     for f in range(n_features):
         pick_column(rows, first, size, f, values)
@@ -112,8 +121,8 @@ def plan(
         cuts[widest, 0] = middle if low < middle else high
         steps[widest, 0] = 1 << (n_bits - 1)
         return
-    bits = np.zeros(n_features, np.int64)
-    weights = np.zeros((n_features, AXIS_BITS), np.int64)
+    bits = zeros(n_features, np.int64)
+    weights = zeros((n_features, AXIS_BITS), np.int64)
     for used in range(n_bits):
         axis = 0
         for f in range(n_features):
@@ -128,7 +137,7 @@ def plan(
         n_cuts = (1 << bits[f]) - 1
         rank = before = 0
         for c in range(n_cuts):
-            rank = max(rank, (c + 1) * n_picked // (n_cuts + 1))
+            rank = greater(rank, (c + 1) * n_picked // (n_cuts + 1))
             while rank < n_picked - 1 and values[f, rank] == values[f, 0]:
                 rank += 1  # something has to lie below a cut
             cuts[f, c] = values[f, rank]
@@ -139,7 +148,7 @@ def plan(
             before = code
 
 
-@serial
+@nested
 def extend(rows, first, last, box):
     """Box of the rows first .. last; returns whether they are all equal."""
     is_point = True
@@ -154,13 +163,13 @@ def extend(rows, first, last, box):
     return is_point
 
 
-@serial
+@nested
 def count_cells(rows, first, last, cuts, steps, places, at, counts):
     """Write the cells of the rows first .. last to places[at:], and count them."""
-    column = np.empty(BLOCK)
-    cells = np.empty(BLOCK, np.int64)
+    column = empty(BLOCK, np.float64)
+    cells = empty(BLOCK, np.int64)
     for start in range(first, last, BLOCK):
-        width = min(BLOCK, last - start)
+        width = lesser(BLOCK, last - start)
         for lane in range(width):
             cells[lane] = 0
         for f in range(rows.shape[1]):
@@ -177,7 +186,7 @@ def count_cells(rows, first, last, cuts, steps, places, at, counts):
             counts[cells[lane]] += 1
 
 
-@serial
+@nested
 def move_rows(rows, weights, origins, first, last, places, at, free, moved):
     """Copy the rows first .. last, whose cells are in places[at:], cell by cell.
 
@@ -218,7 +227,7 @@ def scatter(chunk, n_chunks, rows, weights, origins, places, free, moved):
     move_rows(rows, weights, origins, first, last, places, first, free[chunk], moved)
 
 
-@serial
+@nested
 def branch(
     ends: Array,
     n_bits: int,
@@ -235,7 +244,7 @@ def branch(
     last_node; children that need no division are not made. Writes the leaves with their
     depths into open_nodes (.., 2), returns how many, and the next number.
     """
-    stack = np.empty((MOST_BITS + 2, 3), np.int64)
+    stack = empty((MOST_BITS + 2, 3), np.int64)
     stack[0, 0], stack[0, 1], stack[0, 2] = root, 0, n_bits
     top = n_open = 0
     while top >= 0:
@@ -267,7 +276,7 @@ def branch(
     return n_open, next_node
 
 
-@serial
+@nested
 def summarize(rows, weights, first, last, box, total):
     """Box and exact sums of the rows first .. last; total (3, n_features + 1)."""
     n_features = rows.shape[1]
@@ -287,14 +296,14 @@ def summarize(rows, weights, first, last, box, total):
         total[HIGH, f], total[LOW, f], total[SLACK, f] = high, low, slack
 
 
-@serial
+@nested
 def join_children(node, nodes, boxes, totals):
     """Box and sums of a node from those of its children."""
     a = nodes[node, CHILD]
     b = a + 1
     for f in range(boxes.shape[2]):
-        boxes[node, LOWER, f] = min(boxes[a, LOWER, f], boxes[b, LOWER, f])
-        boxes[node, UPPER, f] = max(boxes[a, UPPER, f], boxes[b, UPPER, f])
+        boxes[node, LOWER, f] = lesser(boxes[a, LOWER, f], boxes[b, LOWER, f])
+        boxes[node, UPPER, f] = greater(boxes[a, UPPER, f], boxes[b, UPPER, f])
     for f in range(totals.shape[2]):
         high, error = two_sum(totals[a, HIGH, f], totals[b, HIGH, f])
         low, lost = two_sum(totals[a, LOW, f], totals[b, LOW, f])
@@ -305,7 +314,7 @@ def join_children(node, nodes, boxes, totals):
         totals[node, SLACK, f] = slack
 
 
-@serial
+@nested
 def combine(first: int, last: int, nodes: Array, boxes: Array, totals: Array) -> None:
     """Boxes and sums of the inner nodes last - 1 down to first: children come later."""
     for node in range(last - 1, first - 1, -1):
@@ -322,19 +331,19 @@ def grow(chunk, n_chunks, rows, weights, roots, bounds, nodes, boxes, totals, sl
     that was at r comes to slots[r].
     """
     n_features = rows.shape[1]
-    cuts = np.empty((n_features, CUTS))
-    steps = np.empty((n_features, CUTS), np.int64)
-    free = np.empty(CELLS, np.int64)
-    new_open = np.empty((CELLS, 2), np.int64)
-    open_nodes = np.empty((CELLS * PASSES, 2), np.int64)
+    cuts = empty((n_features, CUTS), np.float64)
+    steps = empty((n_features, CUTS), np.int64)
+    free = empty(CELLS, np.int64)
+    new_open = empty((CELLS, 2), np.int64)
+    open_nodes = empty((CELLS * PASSES, 2), np.int64)
     longest = 0
     for s in range(chunk, roots.shape[0], n_chunks):
         root = roots[s, 0]
-        longest = max(longest, nodes[root, LAST] - nodes[root, FIRST])
-    places = np.empty(longest, np.uint8)
-    moved_rows = np.empty((longest, n_features), rows.dtype)
-    moved_weights = np.empty(longest if weights.size > 1 else 1)
-    moved_origins = np.empty(longest, slots.dtype)
+        longest = greater(longest, nodes[root, LAST] - nodes[root, FIRST])
+    places = empty(longest, np.uint8)
+    moved_rows = empty((longest, n_features), rows.dtype)
+    moved_weights = empty(longest if weights.size > 1 else 1, np.float64)
+    moved_origins = empty(longest, slots.dtype)
     moved = (moved_rows, moved_weights, moved_origins)
     origins = slots  # of a row, while rows move; in the end turned around
     for s in range(chunk, roots.shape[0], n_chunks):
@@ -390,3 +399,28 @@ def grow(chunk, n_chunks, rows, weights, roots, bounds, nodes, boxes, totals, sl
             moved_origins[origins[begin + r] - begin] = begin + r
         for r in range(end - begin):
             slots[begin + r] = moved_origins[r]
+
+
+@serial
+def first_grid(
+    picked: Array, n_rows: int, box: Array, cuts: Array, steps: Array
+) -> int:
+    """Choose the grid for all rows (`plan`) by some of them; returns n_bits."""
+    n_bits = bits_of(n_rows)
+    plan(picked, 0, picked.shape[0], n_bits, box, cuts, steps)
+    return n_bits
+
+
+@serial
+def first_nodes(
+    ends: Array, n_bits: int, last_node: int, nodes: Array, open_nodes: Array
+) -> int:
+    """Make the first grid's cells leaves below node 1 (`branch`); returns how many."""
+    n_open, _ = branch(ends, n_bits, 1, 0, 2, last_node, nodes, open_nodes)
+    return n_open
+
+
+@serial
+def first_sums(last_node: int, nodes: Array, boxes: Array, totals: Array) -> None:
+    """Boxes and sums of the first grid's nodes, once `grow` has divided its cells."""
+    combine(1, last_node, nodes, boxes, totals)

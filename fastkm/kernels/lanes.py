@@ -8,7 +8,8 @@ ascending order.
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
-from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.arrays import empty
+from fastkm.kernels.exact import chunk_bounds, lesser
 
 
 @inlined
@@ -20,15 +21,15 @@ def load_block(X, first, width, columns):
 
 
 @inlined
-def block_distances(columns, width, center, distances):
-    """Distances of a block to one center."""
+def block_distances(columns, first, width, center, distances):
+    """Distances of samples first .. first + width of the columns to one center."""
     for lane in range(width):
-        difference = columns[0, lane] - center[0]
+        difference = columns[0, first + lane] - center[0]
         distances[lane] = difference * difference
     for f in range(1, columns.shape[0]):
         coordinate = center[f]
         for lane in range(width):
-            difference = columns[f, lane] - coordinate
+            difference = columns[f, first + lane] - coordinate
             distances[lane] += difference * difference
 
 
@@ -37,12 +38,12 @@ def distance_table(chunk, n_chunks, X, centers, lanes, table):
     """All distances, into table (n_samples, n_clusters)."""
     n_samples, n_features = X.shape
     start, stop = chunk_bounds(chunk, n_chunks, n_samples)
-    columns = np.empty((n_features, lanes))
-    distances = np.empty(lanes)
+    columns = empty((n_features, lanes), np.float64)
+    distances = empty(lanes, np.float64)
     for first in range(start, stop, lanes):
-        width = min(lanes, stop - first)
+        width = lesser(lanes, stop - first)
         load_block(X, first, width, columns)
         for j in range(centers.shape[0]):
-            block_distances(columns, width, centers[j], distances)
+            block_distances(columns, 0, width, centers[j], distances)
             for lane in range(width):
                 table[first + lane, j] = distances[lane]

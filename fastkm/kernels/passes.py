@@ -282,7 +282,7 @@ def assign(chunk, n_chunks, X, centers, labels, distances):
 @inlined
 def approach_block(columns, width, center, nearest, least):
     """Take the lesser of `nearest` and the distance to a center, sample by sample."""
-    block_distances(columns, width, center, least)
+    block_distances(columns, 0, width, center, least)
     for lane in range(width):
         least[lane] = min(least[lane], nearest[lane])
 

@@ -13,10 +13,11 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
-from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
+from fastkm.kernels.exact import chunk_bounds, distance, greater, lesser, rounded_up
 from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
-from fastkm.kernels.simd_rows import aligned_empty, dot
+from fastkm.kernels.simd_rows import dot
 from fastkm.kernels.tiles import (
     CENTER_BYTES,
     DEPTH,
@@ -41,11 +42,11 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
     n_samples, n_features = X.shape
     first, last = chunk_bounds(chunk, n_chunks, n_samples)
     n_groups = (n_coordinates + GROUP - 1) // GROUP
-    block = aligned_empty(LANES_64 * n_features, basis)
-    sums = aligned_empty(GROUP * LANES_64, basis)
-    squares = aligned_empty(LANES_64, basis)
-    rows = np.empty(LANES_64, np.int64)
-    no_queue = np.empty(0, np.int64)
+    block = empty(LANES_64 * n_features, basis.dtype)
+    sums = empty(GROUP * LANES_64, basis.dtype)
+    squares = empty(LANES_64, basis.dtype)
+    rows = empty(LANES_64, np.int64)
+    no_queue = empty(0, np.int64)
     for start in range(first, last, LANES_64):
         some = take_rows(no_queue, no_queue, start, last, rows)
         load_block(X, some, shift, block, squares)
@@ -53,17 +54,19 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
             for f in range(0, n_features, DEPTH):
                 tile(
                     block, f * LANES_64, basis, (g * n_features + f) * GROUP,
-                    min(DEPTH, n_features - f), f > 0, False, sums, 0,
+                    lesser(DEPTH, n_features - f), f > 0, False, sums, 0,
                     squares, 0, 0, squares, squares, squares, 0,
                 )  # fmt: skip
-            for r in range(min(GROUP, n_coordinates - g * GROUP)):
+            for r in range(lesser(GROUP, n_coordinates - g * GROUP)):
                 for lane in range(some.size):
                     out[start + lane, g * GROUP + r] = sums[r * LANES_64 + lane]
         for lane in range(some.size):
             rest = squares[lane] * (1 + error)
             for c in range(n_coordinates):
                 rest -= np.float64(out[start + lane, c]) ** 2
-            out[start + lane, out.shape[1] - 1] = rounded_up(math.sqrt(max(rest, 0.0)))
+            out[start + lane, out.shape[1] - 1] = rounded_up(
+                math.sqrt(greater(rest, 0.0))
+            )
 
 
 @parallel
@@ -101,7 +104,7 @@ def count_passed(
             product: float = dot(
                 flat_rows, r * row_width, center_rows, j * row_width, row_width
             )
-            best = min(best, norms[j] - product)
+            best = lesser(best, norms[j] - product)
         for j in range(norms.size):
             score, f, n = np.float64(norms[j]), 0, 0
             while n < leads.size:
@@ -175,21 +178,21 @@ def full_score(row, rows, norms, j):
     return norms[j] - dot(row, 0, rows, j * row.size, row.size)
 
 
-@serial
+@nested
 def sieve(block, n_tiles, n_lead, centers, norms, limits, masks):
     """Sift all pairs of a block, [tile][place] of masks."""
     n_places = norms.size
-    chunk = GROUP * max(1, CENTER_BYTES // (GROUP * 4 * n_lead))
+    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_lead))
     for first in range(0, n_places, chunk):
         for t in range(n_tiles):
-            for place in range(first, min(first + chunk, n_places), GROUP):
+            for place in range(first, lesser(first + chunk, n_places), GROUP):
                 sift(
                     block, t * n_lead * LANES_32, centers, place * n_lead, n_lead,
                     norms, place, limits, t * LANES_32, masks, t * n_places + place,
                 )  # fmt: skip
 
 
-@serial
+@nested
 def gather(masks, n_tiles, n_places, ids, found, n_found):
     """List the centers that each sample of a block did not rule out.
 
@@ -206,7 +209,7 @@ def gather(masks, n_tiles, n_places, ids, found, n_found):
                 n_found[r] += 1
 
 
-@serial
+@nested
 def compare(
     X, i, shift, margin, row, center_rows, norms, coordinates, center_coordinates,
     width, found, n_found, near, scores, limit,
@@ -305,21 +308,20 @@ def label_by_prefix(
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     size = N_TILES * LANES_32
-    rows = np.empty(size, np.int64)
-    block = aligned_empty(size * n_lead, lead)
-    squares, best = aligned_empty(size, lead), aligned_empty(size, lead)
-    second, index = aligned_empty(size, lead), aligned_empty(size, lead)
-    partial = aligned_empty(partial_size(n_lead, 4), lead)
-    limits = aligned_empty(size, lead)
-    row = aligned_empty(center_rows.size // norms.size, lead)
-    row[:] = 0
-    masks = np.empty(N_TILES * lead_norms.size, MASK)
-    no_shift = np.zeros(n_lead)
-    hinted = np.empty(size, np.int64)
-    n_found = np.empty(size, np.int64)
-    found = np.empty((size, most), np.int32)
-    near = np.empty(most + 1, np.int32)
-    near_scores = np.empty(most + 1, np.float32)
+    rows = empty(size, np.int64)
+    block = empty(size * n_lead, lead.dtype)
+    squares, best = empty(size, lead.dtype), empty(size, lead.dtype)
+    second, index = empty(size, lead.dtype), empty(size, lead.dtype)
+    partial = empty(partial_size(n_lead, 4), lead.dtype)
+    limits = empty(size, lead.dtype)
+    row = zeros(center_rows.size // norms.size, lead.dtype)
+    masks = empty(N_TILES * lead_norms.size, MASK)
+    no_shift = zeros(n_lead, np.float64)
+    hinted = empty(size, np.int64)
+    n_found = empty(size, np.int64)
+    found = empty((size, most), np.int32)
+    near = empty(most + 1, np.int32)
+    near_scores = empty(most + 1, np.float32)
     end, n_passed, n_full, n_exact = first, 0, 0, 0
     for start in range(first, first + n_rows, size):
         some = take_rows(queue, left, start, first + n_rows, rows)
@@ -330,7 +332,8 @@ def label_by_prefix(
                 block, some.size, n_lead, lead_centers, lead_norms, partial,
                 best, second, index,
             )  # fmt: skip
-        n_found[:] = 0
+        for r in range(size):
+            n_found[r] = 0
         for r in range(some.size):
             i = some[r]
             hinted[r] = np.int64(hints[i]) if hints.size else np.int64(index[r])

@@ -11,21 +11,24 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import (
     HIGH,
     LOW,
     SLACK,
     add_term,
     chunk_bounds,
+    greater,
+    lesser,
     rounded_up,
 )
 from fastkm.kernels.simd import lowest_bit, sift
 from fastkm.kernels.simd_rows import (
+    AHEAD,
     ROWS,
     TERMS,
     add_terms,
-    aligned_empty,
     prefetch_row,
     row_distances,
 )
@@ -49,10 +52,9 @@ def pack_sketch(chunk, n_chunks, values, shift, squares, floor, stretch, packed)
     size = n_values * LANES_32
     width = size + LANES_32
     first, last = chunk_bounds(chunk, n_chunks, packed.size // width)
-    block, rows = aligned_empty(size, packed), np.empty(LANES_32, np.int64)
-    block[:] = 0
-    ignored = aligned_empty(LANES_32, packed)
-    no_queue = np.empty(0, np.int64)
+    block, rows = zeros(size, packed.dtype), empty(LANES_32, np.int64)
+    ignored = empty(LANES_32, packed.dtype)
+    no_queue = empty(0, np.int64)
     for tile in range(first, last):
         at = tile * LANES_32
         some = take_rows(no_queue, no_queue, at, n_samples, rows)
@@ -67,7 +69,7 @@ def pack_sketch(chunk, n_chunks, values, shift, squares, floor, stretch, packed)
 @inlined
 def limit_of(nearest, square, n_features):
     """Score from which on a candidate cannot improve a sample (`engines.sketch`)."""
-    if not max(nearest, square) < LARGEST_REACH:
+    if not greater(nearest, square) < LARGEST_REACH:
         return np.float32(math.inf)
     margin = (n_features + 8) * 2.0**-52 * (nearest + square)
     return rounded_up(0.5 * (nearest - square) + margin)
@@ -75,19 +77,15 @@ def limit_of(nearest, square, n_features):
 
 @inlined
 def list_marked(X, masks, n_places, place, block, rows):
-    """List the samples of a block whose bit is set for a place; returns how many.
-
-    They are fetched from memory while others are still being listed.
-    """
+    """List the samples of a block whose bit is set for a place; returns how many."""
     n_rows = 0
-    last = min((block + 1) * TILES, masks.size // n_places)
+    last = lesser((block + 1) * TILES, masks.size // n_places)
     for tile in range(block * TILES, last):
         word = np.uint64(masks[tile * n_places + place])
         while word != 0:
             i = tile * LANES_32 + lowest_bit(word)
             word &= word - np.uint64(1)
             if i < X.shape[0]:
-                prefetch_row(X, i)
                 rows[n_rows] = i
                 n_rows += 1
     return n_rows
@@ -98,7 +96,11 @@ def listed_distances(X, rows, n_rows, centers, j, distances):
     """Distances of the listed samples to center j; the lists are filled up."""
     for n in range(n_rows, (n_rows + ROWS - 1) // ROWS * ROWS):
         rows[n] = rows[n_rows - 1]
+    for n in range(lesser(n_rows, AHEAD)):
+        prefetch_row(X, rows[n])
     for at in range(0, n_rows, ROWS):
+        for n in range(at, at + ROWS):
+            prefetch_row(X, rows[lesser(n + AHEAD, n_rows - 1)])
         row_distances(X, rows, at, centers, j, distances, at)
 
 
@@ -121,7 +123,7 @@ def unmark_others(nearest, masks, n_places, place, rows, n_rows, distances):
 def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, total):
     """Exact sum of a block's weight * nearest, with the listed samples' distances."""
     first = block * BLOCK
-    size = min(BLOCK, nearest.size - first)
+    size = lesser(BLOCK, nearest.size - first)
     for r in range(size):
         terms[0, r] = weights[first + r if weights.size > 1 else 0] * nearest[first + r]
     for r in range(size, BLOCK):
@@ -129,8 +131,10 @@ def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, to
     for n in range(n_rows):
         i = rows[n]
         terms[0, i - first] = weights[i if weights.size > 1 else 0] * distances[n]
-    lanes[:] = 0
-    total[:] = 0
+    for row in range(3):
+        total[row] = 0.0
+        for lane in range(WIDE):
+            lanes[row, lane] = 0.0
     for start in range(0, BLOCK, WIDE):
         for chain in range(0, WIDE, TERMS):
             add_terms(terms, 0, start + chain, 1.0, lanes, chain, WIDE)
@@ -140,7 +144,7 @@ def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, to
         total[SLACK] += lanes[SLACK, lane]
 
 
-@serial
+@nested
 def improve_block(
     nearest, weights, block, rows, n_rows, distances, block_totals, terms, lanes, total
 ):
@@ -172,21 +176,21 @@ def potentials(
     (n_blocks, 3) the exact sums of weight * nearest, candidates (n_trials, n_features)
     samples, packed and norms what `engines.sketch` makes of them. Into zeroed totals
     (n_chunks, n_trials, 3), and the samples that each candidate improves into masks,
-    [tile][place].
+    [tile][place]. Without a sketch, masks come in with the samples to look at.
     """
     n_places = norms.size
     width = packed.size // n_places
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
     n_trials = candidates.shape[0]
-    rows = np.empty((n_trials, BLOCK), np.int64)
-    listed = np.empty(n_trials, np.int64)
-    distances = np.empty(BLOCK)
-    terms = np.empty((1, BLOCK))
-    lanes = np.empty((3, WIDE))
-    total = np.empty(3)
+    rows = empty((n_trials, BLOCK), np.int64)
+    listed = empty(n_trials, np.int64)
+    distances = empty(BLOCK, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = empty((3, WIDE), np.float64)
+    total = empty(3, np.float64)
     for block in range(start, stop):
-        last = min((block + 1) * TILES, masks.size // n_places)
-        for tile in range(block * TILES, last):
+        last = lesser((block + 1) * TILES, masks.size // n_places)
+        for tile in range(block * TILES, last if sketch.size else 0):
             for place in range(0, n_places, GROUP):
                 sift(
                     sketch, tile * width * LANES_32, packed, place * width, width,
@@ -214,9 +218,9 @@ def potentials(
 def sum_blocks(chunk, n_chunks, nearest, weights, block_totals):
     """Exact sums of weight * nearest, block by block, into block_totals (.., 3)."""
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
-    no_rows, no_distances = np.empty(0, np.int64), np.empty(0)
-    terms = np.empty((1, BLOCK))
-    lanes = np.empty((3, WIDE))
+    no_rows, no_distances = empty(0, np.int64), empty(0, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = empty((3, WIDE), np.float64)
     for block in range(start, stop):
         sum_block(
             nearest, weights, block, no_rows, 0, no_distances, terms, lanes,
@@ -234,11 +238,11 @@ def choose(
     It is row t of the candidates, and the samples that it improves are marked.
     """
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
-    rows = np.empty(BLOCK, np.int64)
-    distances = np.empty(BLOCK)
-    terms = np.empty((1, BLOCK))
-    lanes = np.empty((3, WIDE))
-    total = np.empty(3)
+    rows = empty(BLOCK, np.int64)
+    distances = empty(BLOCK, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = empty((3, WIDE), np.float64)
+    total = empty(3, np.float64)
     for block in range(start, stop):
         n_rows = list_marked(X, masks, n_places, t, block, rows)
         if n_rows == 0:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import parallel
-from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.arrays import empty
+from fastkm.kernels.exact import chunk_bounds, lesser
 from fastkm.kernels.lanes import block_distances, load_block
 
 
@@ -17,17 +18,19 @@ def own_and_nearest(chunk, n_chunks, X, labels, others, starts, lanes, own, near
     sample adds them in the order of `others`, so chunks do not change a bit.
     """
     start, stop = chunk_bounds(chunk, n_chunks, X.shape[0])
-    columns = np.empty((X.shape[1], lanes))
-    distances = np.empty(lanes)
-    totals = np.empty(lanes)
+    columns = empty((X.shape[1], lanes), np.float64)
+    distances = empty(lanes, np.float64)
+    totals = empty(lanes, np.float64)
     for first in range(start, stop, lanes):
-        width = min(lanes, stop - first)
+        width = lesser(lanes, stop - first)
         load_block(X, first, width, columns)
-        nearest[first : first + width] = math.inf
+        for lane in range(width):
+            nearest[first + lane] = math.inf
         for cluster in range(starts.size - 1):
-            totals[:] = 0.0
+            for lane in range(lanes):
+                totals[lane] = 0.0
             for j in range(starts[cluster], starts[cluster + 1]):
-                block_distances(columns, width, others[j], distances)
+                block_distances(columns, 0, width, others[j], distances)
                 for lane in range(width):
                     totals[lane] += math.sqrt(distances[lane])
             size = starts[cluster + 1] - starts[cluster]
@@ -36,4 +39,4 @@ def own_and_nearest(chunk, n_chunks, X, labels, others, starts, lanes, own, near
                     own[first + lane] = totals[lane]
                 else:
                     mean = totals[lane] / size
-                    nearest[first + lane] = min(nearest[first + lane], mean)
+                    nearest[first + lane] = lesser(nearest[first + lane], mean)

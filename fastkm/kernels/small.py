@@ -1,11 +1,13 @@
-"""Small problems: a whole fit in one kernel, and many of them at once.
+"""Small problems: whole fits in a kernel or two, and many of them at once.
 
 Same bits as `reference.kmeans` from the same draws. What is rare is not done here but
 told: sums that two float64 do not hold, draws that rounding could decide, clusters that
 run empty. `fastkm.small` then takes the general road.
 
-Samples are float64, transposed into columns (n_features, n_samples), so that loops over
-samples become vector instructions; weights (n_samples,) are ones where none are given.
+Samples are float64, those of all problems one after the other, problem b in rows
+starts[b] .. starts[b] + sizes[b]; weights (n_samples,) are ones where none are given.
+Seeding works on columns (n_features, n_samples), so that loops over samples become
+vector instructions, and the iteration on tiles, which are packed once.
 Arrays are copied number by number: Numba compiles an assignment of arrays for a second.
 """
 
@@ -13,32 +15,71 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import (
     HIGH,
     LOW,
     SLACK,
-    add_cell,
+    add_term,
     chunk_bounds,
     drawn,
+    greater,
+    lesser,
     two_sum,
 )
 from fastkm.kernels.lanes import block_distances, load_block
+from fastkm.kernels.simd_rows import TERMS, add_terms
+from fastkm.kernels.sums import add_sample
+from fastkm.kernels.tiles import partial_size, scan
+from fastkm.kernels.vectors import GROUP, LANES_64
 
 # How a run ended.
 LEFT, UNCHANGED, TOL, MAX_ITER = 0, 1, 2, 3
-GIVEN, PLUSPLUS, FARTHEST = 0, 1, 2
+BLOCK = 512  # samples whose distances stay in the L1 cache
+WIDE = 4 * TERMS  # sums in lanes: four chains of additions keep the adders busy
 
 
 @inlined
-def weighted_total(weights, values):
+def full(size, value):
+    """Vector of one value."""
+    values = empty(size, np.float64)
+    for i in range(size):
+        values[i] = value
+    return values
+
+
+@inlined
+def add_lanes(terms, size, lanes):
+    """Add terms[0, :size] to exact sums in lanes (3, WIDE); zeros fill up the last."""
+    for r in range(size, (size + WIDE - 1) // WIDE * WIDE):
+        terms[0, r] = 0.0
+    for start in range(0, size, WIDE):
+        for chain in range(0, WIDE, TERMS):
+            add_terms(terms, 0, start + chain, 1.0, lanes, chain, WIDE)
+
+
+@inlined
+def joined(lanes):
+    """Sum of all lanes rounded once, and whether that is certain; lanes are cleared."""
+    total = zeros(3, np.float64)
+    for lane in range(WIDE):
+        add_term(total, lanes[HIGH, lane])
+        add_term(total, lanes[LOW, lane])
+        total[SLACK] += lanes[SLACK, lane]
+        lanes[HIGH, lane] = lanes[LOW, lane] = lanes[SLACK, lane] = 0.0
+    return total[HIGH] + total[LOW], total[SLACK] == 0
+
+
+@nested
+def weighted_total(weights, values, terms, lanes):
     """Sum of weight * value rounded once, and whether that is certain."""
-    high, low, slack = 0.0, 0.0, 0.0
-    for i in range(values.size):
-        high, error = two_sum(high, weights[i] * values[i])
-        low, lost = two_sum(low, error)
-        slack += abs(lost)
-    return high + low, slack == 0
+    for first in range(0, values.size, BLOCK):
+        width = lesser(BLOCK, values.size - first)
+        for r in range(width):
+            terms[0, r] = weights[first + r] * values[first + r]
+        add_lanes(terms, width, lanes)
+    return joined(lanes)
 
 
 @inlined
@@ -50,30 +91,71 @@ def accumulate(weights, values, prefixes):
         prefixes[i] = total
 
 
-@inlined
-def first_sample(weights, u, prefixes):
+@nested
+def first_sample(weights, u, prefixes, terms, lanes):
     """One sample in proportion to weight, from a uniform number; -1: see `drawn`."""
-    ones = np.ones(weights.size)
-    total, certain = weighted_total(weights, ones)
+    ones = full(weights.size, 1.0)
+    total, certain = weighted_total(weights, ones, terms, lanes)
     accumulate(weights, ones, prefixes)
     return drawn(prefixes, u * total) if certain else -1
 
 
-@serial
-def choose_plusplus(columns, weights, uniforms, chosen):
+@nested
+def weights_of(weights, start, size):
+    """Weights of a problem."""
+    own = full(size, 1.0)
+    for i in range(lesser(weights.size, size)):
+        own[i] = weights[start + i]
+    return own
+
+
+@nested
+def columns_of(X, start, size):
+    """Samples of a problem in columns."""
+    columns = empty((X.shape[1], size), np.float64)
+    load_block(X, start, size, columns)
+    return columns
+
+
+@nested
+def come_nearer(columns, weights, i, nearest, remaining, terms, lanes):
+    """Distances to the nearest once sample i is chosen, too, into `remaining`.
+
+    Returns the sum of weight * these, rounded once, and whether that is certain.
+    """
+    n_features, n_samples = columns.shape
+    chosen, distances = empty(n_features, np.float64), empty(BLOCK, np.float64)
+    for f in range(n_features):
+        chosen[f] = columns[f, i]
+    for first in range(0, n_samples, BLOCK):
+        width = lesser(BLOCK, n_samples - first)
+        block_distances(columns, first, width, chosen, distances)
+        for r in range(width):
+            s = first + r
+            value = distances[r] if distances[r] < nearest[s] else nearest[s]
+            remaining[s] = value
+            terms[0, r] = weights[s] * value
+        add_lanes(terms, width, lanes)
+    return joined(lanes)
+
+
+@nested
+def plusplus(columns, weights, uniforms, chosen):
     """Greedy k-means++ from uniform numbers, one and then n_trials for each step.
 
     False where something rare occurred.
     """
     n_samples, n_clusters = columns.shape[1], chosen.size
-    n_trials = (uniforms.size - 1) // max(1, n_clusters - 1)
-    nearest, prefixes = np.empty(n_samples), np.empty(n_samples)
-    remaining = np.empty((2, n_samples))
-    chosen[0] = first_sample(weights, uniforms[0], prefixes)
+    n_trials = (uniforms.size - 1) // greater(1, n_clusters - 1)
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    nearest, prefixes = full(n_samples, math.inf), empty(n_samples, np.float64)
+    remaining = empty((2, n_samples), np.float64)
+    chosen[0] = first_sample(weights, uniforms[0], prefixes, terms, lanes)
     if chosen[0] < 0:
         return False
-    block_distances(columns, n_samples, columns[:, chosen[0]], nearest)
-    potential, certain = weighted_total(weights, nearest)
+    potential, certain = come_nearer(
+        columns, weights, chosen[0], nearest, nearest, terms, lanes
+    )
     for c in range(1, n_clusters):
         if not certain or potential == 0:
             return False
@@ -84,11 +166,9 @@ def choose_plusplus(columns, weights, uniforms, chosen):
             i = drawn(prefixes, u * potential)
             if i < 0:
                 return False
-            trial = remaining[1 - best]
-            block_distances(columns, n_samples, columns[:, i], trial)
-            for s in range(n_samples):
-                trial[s] = trial[s] if trial[s] < nearest[s] else nearest[s]
-            value, certain = weighted_total(weights, trial)
+            value, certain = come_nearer(
+                columns, weights, i, nearest, remaining[1 - best], terms, lanes
+            )
             if not certain:
                 return False
             if value < least:
@@ -99,66 +179,111 @@ def choose_plusplus(columns, weights, uniforms, chosen):
     return certain
 
 
-@serial
-def choose_farthest(columns, weights, uniforms, chosen):
+@nested
+def farthest(columns, weights, uniforms, chosen):
     """Farthest-first: a sample by weight, then always the farthest from all before."""
     n_samples, n_clusters = columns.shape[1], chosen.size
-    nearest, distances = np.full(n_samples, math.inf), np.empty(n_samples)
-    chosen[0] = first_sample(weights, uniforms[0], distances)
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    nearest, prefixes = full(n_samples, math.inf), empty(n_samples, np.float64)
+    chosen[0] = first_sample(weights, uniforms[0], prefixes, terms, lanes)
     if chosen[0] < 0:
         return False
     for c in range(1, n_clusters):
-        block_distances(columns, n_samples, columns[:, chosen[c - 1]], distances)
+        come_nearer(columns, weights, chosen[c - 1], nearest, nearest, terms, lanes)
         nearest[chosen[c - 1]] = -math.inf
-        farthest, rank = 0, -math.inf
+        last, rank = 0, -math.inf
         for i in range(n_samples):
-            nearest[i] = min(nearest[i], distances[i])
-            value = nearest[i]
-            if weights[i] == 0:
-                value = min(value, -1.0)
+            value = lesser(nearest[i], -1.0) if weights[i] == 0 else nearest[i]
             if value > rank:
-                farthest, rank = i, value
-        chosen[c] = farthest
+                last, rank = i, value
+        chosen[c] = last
     return True
 
 
-@serial
-def find_nearest(columns, centers, square, best, index):
-    """Index of the nearest center of every sample, and its distance."""
-    n_samples = columns.shape[1]
-    block_distances(columns, n_samples, centers[0], best)
-    index[:] = 0
-    for j in range(1, centers.shape[0]):
-        block_distances(columns, n_samples, centers[j], square)
-        for i in range(n_samples):
-            closer = square[i] < best[i]
-            best[i] = square[i] if closer else best[i]
-            index[i] = j if closer else index[i]
+@inlined
+def place(columns, chosen, centers):
+    """Write the chosen samples into centers (n_clusters, n_features)."""
+    for j in range(chosen.size):
+        for f in range(columns.shape[0]):
+            centers[j, f] = columns[f, chosen[j]]
 
 
-@serial
-def relabel(columns, weights, index, labels, totals):
+@parallel
+def choose_plusplus(
+    chunk, n_chunks, X, weights, starts, sizes, uniforms, centers, served
+):
+    """Choose centers (n_problems, n_clusters, n_features) from uniforms[b].
+
+    served[b] is whether nothing rare occurred.
+    """
+    first, last = chunk_bounds(chunk, n_chunks, sizes.size)
+    chosen = empty(centers.shape[1], np.int64)
+    for b in range(first, last):
+        columns = columns_of(X, starts[b], sizes[b])
+        own = weights_of(weights, starts[b], sizes[b])
+        served[b] = plusplus(columns, own, uniforms[b], chosen)
+        if served[b]:
+            place(columns, chosen, centers[b])
+
+
+@parallel
+def choose_farthest(
+    chunk, n_chunks, X, weights, starts, sizes, uniforms, centers, served
+):
+    """Choose as `choose_plusplus`, farthest first."""
+    first, last = chunk_bounds(chunk, n_chunks, sizes.size)
+    chosen = empty(centers.shape[1], np.int64)
+    for b in range(first, last):
+        columns = columns_of(X, starts[b], sizes[b])
+        own = weights_of(weights, starts[b], sizes[b])
+        served[b] = farthest(columns, own, uniforms[b], chosen)
+        if served[b]:
+            place(columns, chosen, centers[b])
+
+
+@nested
+def pack_samples(X, start, size):
+    """Samples of a problem as `tiles.scan` wants them: [tile][feature][lane]."""
+    n_features = X.shape[1]
+    n_tiles = (size + LANES_64 - 1) // LANES_64
+    block = empty(n_tiles * n_features * LANES_64, np.float64)
+    for n in range(n_tiles * LANES_64):
+        i = start + lesser(n, size - 1)  # the last sample fills up the last tile
+        at = n // LANES_64 * n_features * LANES_64 + n % LANES_64
+        for f in range(n_features):
+            block[at + f * LANES_64] = X[i, f]
+    return block
+
+
+@nested
+def pack_centers(centers, packed):
+    """Centers as `tiles.scan` wants them: [group][feature][center]."""
+    n_clusters, n_features = centers.shape
+    for j in range(packed.size // n_features):
+        at = j // GROUP * n_features * GROUP + j % GROUP
+        for f in range(n_features):
+            value = centers[j, f] if j < n_clusters else math.inf
+            packed[at + f * GROUP] = value
+
+
+@nested
+def relabel(X, start, weights, index, labels, totals):
     """Bring labels and sums up to date; returns how many labels changed."""
-    n_features, n_samples = columns.shape
+    n_columns = X.shape[1] + 1
     n_changed = 0
-    for i in range(n_samples):
-        j, source = index[i], np.int64(labels[i])
+    for i in range(labels.size):
+        j, source = np.int64(index[i]), np.int64(labels[i])
         if j == source:
             continue
         n_changed += 1
         labels[i] = j
-        weight = weights[i]
-        for f in range(n_features):
-            add_cell(totals, 0, j, f, weight * columns[f, i])
-            if source >= 0:
-                add_cell(totals, 0, source, f, -weight * columns[f, i])
-        add_cell(totals, 0, j, n_features, weight)
+        add_sample(X, start + i, weights[i], totals, 0, j, 0, n_columns)
         if source >= 0:
-            add_cell(totals, 0, source, n_features, -weight)
+            add_sample(X, start + i, -weights[i], totals, 0, source, 0, n_columns)
     return n_changed
 
 
-@serial
+@nested
 def move(totals, is_single, centers):
     """Move the centers to the means; returns whether one changed, and by how much.
 
@@ -189,10 +314,10 @@ def move(totals, is_single, centers):
     return changed, high + low if slack == 0 else -1.0
 
 
-@serial
+@nested
 def is_filled(weights, labels, n_clusters):
     """Whether every cluster has a sample of positive weight."""
-    filled, n_filled = np.zeros(n_clusters, np.bool_), 0
+    filled, n_filled = zeros(n_clusters, np.bool_), 0
     for i in range(labels.size):
         if weights[i] > 0 and not filled[labels[i]]:
             filled[labels[i]] = True
@@ -200,24 +325,36 @@ def is_filled(weights, labels, n_clusters):
     return n_filled == n_clusters
 
 
-@serial
+@nested
 def iterate(
-    columns, weights, centers, is_single, threshold, max_iter, labels, shifts, n_changed
-):
+    X, start, weights, centers, is_single, threshold, max_iter, labels, shifts,
+    n_changed,
+):  # fmt: skip
     """Lloyd's iteration; returns how it ended, the iterations, and the inertia.
 
     Centers and labels are written in place, and what happened in every iteration, where
     there is room at all; a run for which there is too little is left.
     """
-    (n_features, n_samples), n_clusters = columns.shape, centers.shape[0]
-    square, best = np.empty(n_samples), np.empty(n_samples)
-    index = np.zeros(n_samples, np.int64)
-    totals = np.zeros((1, 3, n_clusters, n_features + 1))
-    labels[:] = -1
+    n_samples, (n_clusters, n_features) = labels.size, centers.shape
+    block = pack_samples(X, start, n_samples)
+    n_places = (n_clusters + GROUP - 1) // GROUP * GROUP
+    packed, norms = (
+        empty(n_places * n_features, np.float64),
+        empty(n_places, np.float64),
+    )
+    partial = empty(partial_size(n_features, block.itemsize), np.float64)
+    best, index = (
+        empty(block.size // n_features, np.float64),
+        empty(block.size // n_features, np.float64),
+    )
+    totals = zeros((1, 3, n_clusters, n_features + 1), np.float64)
+    for i in range(n_samples):
+        labels[i] = -1
     stop, n_iter = MAX_ITER, 0
     while n_iter < max_iter and stop == MAX_ITER:
-        find_nearest(columns, centers, square, best, index)
-        relabelled = relabel(columns, weights, index, labels, totals)
+        pack_centers(centers, packed)
+        scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
+        relabelled = relabel(X, start, weights, index, labels, totals)
         changed, shift = move(totals, is_single, centers)
         if shift < 0:
             return LEFT, 0, 0.0
@@ -231,74 +368,56 @@ def iterate(
         elif shift <= threshold:
             stop = TOL
     if stop != UNCHANGED:
-        find_nearest(columns, centers, square, best, index)
+        pack_centers(centers, packed)
+        scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
         for i in range(n_samples):
-            labels[i] = index[i]
-    inertia, certain = weighted_total(weights, best)
+            labels[i] = np.int64(index[i])
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    inertia, certain = weighted_total(weights, best[:n_samples], terms, lanes)
     if not (certain and is_filled(weights, labels, n_clusters)):
         return LEFT, 0, 0.0
     return stop, n_iter, inertia
 
 
-@serial
-def mean_variance(columns, weights):
+@nested
+def mean_variance(X, start, weights):
     """Variance of the features, averaged; not a number where a sum is not certain."""
-    n_features, n_samples = columns.shape
-    mean, distances = np.empty(n_features), np.empty(n_samples)
-    total, certain = weighted_total(weights, np.ones(n_samples))
+    n_features, n_samples = X.shape[1], weights.size
+    columns = columns_of(X, start, n_samples)
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    mean, distances = empty(n_features, np.float64), empty(n_samples, np.float64)
+    total, certain = weighted_total(weights, full(n_samples, 1.0), terms, lanes)
     for f in range(n_features):
-        value, is_certain = weighted_total(weights, columns[f])
+        value, is_certain = weighted_total(weights, columns[f], terms, lanes)
         mean[f] = value / total
         certain &= is_certain
-    block_distances(columns, n_samples, mean, distances)
-    inertia, is_certain = weighted_total(weights, distances)
+    block_distances(columns, 0, n_samples, mean, distances)
+    inertia, is_certain = weighted_total(weights, distances, terms, lanes)
     return inertia / (total * n_features) if certain & is_certain else math.nan
 
 
 @parallel
-def fit_all(
-    chunk, n_chunks, X, weights, starts, sizes, method, uniforms, centers, is_single,
-    tol, max_iter, labels, label_starts, stops, n_iters, inertias, shifts, n_changed,
+def iterate_all(
+    chunk, n_chunks, X, weights, starts, sizes, served, centers, is_single, tol,
+    max_iter, labels, label_starts, stops, n_iters, inertias, shifts, n_changed,
 ):  # fmt: skip
-    """Fit problem after problem: the samples X[starts[b] :][:sizes[b]], their weights.
+    """Iterate problem after problem from centers[b], where they are served.
 
-    Initial centers (n_problems, n_clusters, n_features) are given or chosen by `method`
-    from uniforms[b], and become the final ones. Labels are written at label_starts[b],
-    shifts[b] and n_changed[b] as `iterate` says. stops[b] is LEFT where the caller must
-    see to the problem.
+    Centers (n_problems, n_clusters, n_features) become the final ones. Labels are
+    written at label_starts[b], shifts[b] and n_changed[b] as `iterate` says. stops[b]
+    is LEFT where the caller must see to the problem.
     """
-    n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, sizes.size)
-    chosen = np.empty(centers.shape[1], np.int64)
-    columns = np.empty((n_features, 0))
-    own_weights = np.empty(0)
-    start, variance = -1, 0.0
     for b in range(first, last):
-        n_samples = sizes[b]
-        if starts[b] != start or columns.shape[1] != n_samples:
-            start = starts[b]
-            columns = np.empty((n_features, n_samples))
-            load_block(X, start, n_samples, columns)
-            own_weights = np.ones(n_samples)
-            for i in range(min(weights.size, n_samples)):
-                own_weights[i] = weights[start + i]
-            if tol > 0:
-                variance = mean_variance(columns, own_weights)
         stops[b] = LEFT
+        if not served[b]:
+            continue
+        own = weights_of(weights, starts[b], sizes[b])
+        variance = mean_variance(X, starts[b], own) if tol > 0 else 0.0
         if math.isnan(variance):
             continue
-        if method != GIVEN:
-            if method == PLUSPLUS:
-                served = choose_plusplus(columns, own_weights, uniforms[b], chosen)
-            else:
-                served = choose_farthest(columns, own_weights, uniforms[b], chosen)
-            if not served:
-                continue
-            for j in range(chosen.size):
-                for f in range(n_features):
-                    centers[b, j, f] = columns[f, chosen[j]]
         at = label_starts[b]
         stops[b], n_iters[b], inertias[b] = iterate(
-            columns, own_weights, centers[b], is_single, tol * variance, max_iter,
-            labels[at : at + n_samples], shifts[b], n_changed[b],
+            X, starts[b], own, centers[b], is_single, tol * variance, max_iter,
+            labels[at : at + sizes[b]], shifts[b], n_changed[b],
         )  # fmt: skip

@@ -7,8 +7,18 @@ adding it to another gives the same bits as adding all samples anew.
 import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
-from fastkm.kernels.simd_rows import TERMS, add_terms, prefetch_row
+from fastkm.kernels.arrays import empty
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    add_cell,
+    chunk_bounds,
+    greater,
+    lesser,
+    two_sum,
+)
+from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_row
 
 CHANGED_BLOCK = 512
 
@@ -19,7 +29,7 @@ def add_sample(X, i, weight, totals, part, j, first, last):
     n_features = X.shape[1]
     plane = totals.shape[2] * totals.shape[3]
     start = 3 * part * plane + j * totals.shape[3]
-    whole = first + max(min(last, n_features) - first, 0) // TERMS * TERMS
+    whole = first + greater(lesser(last, n_features) - first, 0) // TERMS * TERMS
     for f in range(first, whole, TERMS):
         add_terms(X, i, f, weight, totals, start + f, plane)
     for f in range(whole, last):
@@ -31,7 +41,7 @@ def add_sample(X, i, weight, totals, part, j, first, last):
 def column_bounds(chunk, n_chunks, n_columns):
     """Columns of a chunk: whole cache lines of float64."""
     first, last = chunk_bounds(chunk, n_chunks, (n_columns + 7) // 8)
-    return 8 * first, min(8 * last, n_columns)
+    return 8 * first, lesser(8 * last, n_columns)
 
 
 @parallel
@@ -43,8 +53,7 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
 
     A label before of -1 is a sample that is in no sum yet. Clusters whose sums change
     are marked in `touched`. Returns the number of samples of the chunk whose label
-    changed. These are listed first, block by block, and fetched from memory while
-    others are still being listed.
+    changed. These are listed first, block by block, so that they can be fetched ahead.
     """
     first, last, part = 0, X.shape[0], 0
     first_column, last_column = 0, X.shape[1] + 1
@@ -53,16 +62,17 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
         part = chunk
     else:
         first_column, last_column = column_bounds(chunk, n_chunks, last_column)
-    changed = np.empty(CHANGED_BLOCK, np.int64)
+    changed = empty(CHANGED_BLOCK, np.int64)
     n_changed = 0
     for start in range(first, last, CHANGED_BLOCK):
         n_listed = 0
-        for i in range(start, min(start + CHANGED_BLOCK, last)):
+        for i in range(start, lesser(start + CHANGED_BLOCK, last)):
             changed[n_listed] = i
             n_listed += before[i] != after[i]
-        for at in range(n_listed):
+        for at in range(lesser(n_listed, AHEAD)):
             prefetch_row(X, changed[at])
         for at in range(n_listed):
+            prefetch_row(X, changed[lesser(at + AHEAD, n_listed - 1)])
             i = changed[at]
             weight = weights[i if weights.size > 1 else 0]
             j, source = after[i], before[i]
@@ -109,7 +119,7 @@ def own_distances(chunk, n_chunks, X, centers, labels, distances):
     start, stop = chunk_bounds(chunk, n_chunks, X.shape[0])
     for first in range(start, stop, 4):
         a, last = first, stop - 1
-        b, c, d = min(a + 1, last), min(a + 2, last), min(a + 3, last)
+        b, c, d = lesser(a + 1, last), lesser(a + 2, last), lesser(a + 3, last)
         ja, jb, jc, jd = labels[a], labels[b], labels[c], labels[d]
         sum_a = sum_b = sum_c = sum_d = 0.0
         for f in range(X.shape[1]):

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from fastkm.kernels._jit import parallel
-from fastkm.kernels.exact import add_term, chunk_bounds
+from fastkm.kernels.arrays import empty
+from fastkm.kernels.exact import add_term, chunk_bounds, lesser
 from fastkm.kernels.lanes import block_distances
 
 
@@ -19,18 +20,19 @@ def nearest_two(
     """
     first, last = chunk_bounds(chunk, n_chunks, queue.size)
     n_features = X.shape[1]
-    columns = np.empty((n_features, lanes))
-    distances, least, next_ = np.empty(lanes), np.empty(lanes), np.empty(lanes)
-    index, runner = np.empty(lanes, np.int64), np.empty(lanes, np.int64)
+    columns = empty((n_features, lanes), np.float64)
+    distances = empty(lanes, np.float64)
+    least, next_ = empty(lanes, np.float64), empty(lanes, np.float64)
+    index, runner = empty(lanes, np.int64), empty(lanes, np.int64)
     for start in range(first, last, lanes):
-        width = min(lanes, last - start)
+        width = lesser(lanes, last - start)
         for lane in range(width):
             for f in range(n_features):
                 columns[f, lane] = X[queue[start + lane], f]
             least[lane] = next_[lane] = math.inf
             index[lane] = runner[lane] = 0
         for j in range(centers.shape[0]):
-            block_distances(columns, width, centers[j], distances)
+            block_distances(columns, 0, width, centers[j], distances)
             for lane in range(width):
                 value = distances[lane]
                 if value < least[lane]:
@@ -55,8 +57,8 @@ def costs(chunk, n_chunks, weights, labels, nearest, second, distances, totals):
     n_clusters = totals.shape[1] - 1
     for i in range(first, last):
         weight = weights[i if weights.size > 1 else 0]
-        kept = min(nearest[i], distances[i])
+        kept = lesser(nearest[i], distances[i])
         add_term(totals[chunk, n_clusters], weight * kept)
         if distances[i] > nearest[i]:
-            add_term(totals[chunk, labels[i]], weight * min(second[i], distances[i]))
+            add_term(totals[chunk, labels[i]], weight * lesser(second[i], distances[i]))
             add_term(totals[chunk, labels[i]], -weight * kept)

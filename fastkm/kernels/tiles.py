@@ -13,10 +13,11 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
-from fastkm.kernels.exact import chunk_bounds, rounded_down
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty, zeros
+from fastkm.kernels.exact import chunk_bounds, greater, lesser, rounded_down
 from fastkm.kernels.simd import tile
-from fastkm.kernels.simd_rows import aligned_empty, load_column, load_square
+from fastkm.kernels.simd_rows import load_column, load_square
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64, VECTOR_BYTES, VECTORS
 
 # Features of a tile of samples that stay in the L1 cache, and bytes of centers that
@@ -49,7 +50,7 @@ def pack_scores(chunk, n_chunks, centers, shift, packed, norms):
                 square += value * value
             norms[j] = 0.5 * square
             if j < n_clusters:
-                reach = max(reach, square)
+                reach = greater(reach, square)
     return reach
 
 
@@ -68,7 +69,7 @@ def pack_distances(chunk, n_chunks, centers, packed, norms):
                 )
 
 
-@serial
+@nested
 def load_block(X, rows, shift, block, squares):
     """Pack the rows of X, less shift, into block [tile][feature][lane].
 
@@ -79,15 +80,16 @@ def load_block(X, rows, shift, block, squares):
     width = VECTOR_BYTES // block.itemsize
     n_rows, n_features = rows.size, X.shape[1]
     whole = n_features - n_features % width
-    last_rows = np.empty(width, rows.dtype)
-    squares[:] = 0
+    last_rows = empty(width, rows.dtype)
+    for row in range(squares.size):
+        squares[row] = 0
     for row in range(0, n_rows, width):
         at = (row // lanes) * lanes * n_features + row % lanes
         if row + width <= n_rows:
             some, some_at = rows, row
         else:
             for w in range(width):
-                last_rows[w] = rows[min(row + w, n_rows - 1)]
+                last_rows[w] = rows[lesser(row + w, n_rows - 1)]
             some, some_at = last_rows, 0
         for f in range(0, whole, width):
             load_square(
@@ -99,23 +101,24 @@ def load_block(X, rows, shift, block, squares):
             )
 
 
-@serial
+@nested
 def scan(block, n_rows, n_features, centers, norms, partial, best, second, index):
     """Walk a block past all centers: best (second) score or distance, and index."""
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
     n_groups = norms.size // GROUP
     n_tiles = (n_rows + lanes - 1) // lanes
-    depth = min(DEPTH, n_features)
+    depth = lesser(DEPTH, n_features)
     chunk = groups_per_chunk(depth, block.itemsize)
-    best[:] = math.inf
-    index[:] = 0
-    if second is not None:
-        second[:] = math.inf
+    for row in range(best.size):
+        best[row] = math.inf
+        index[row] = 0
+        if second is not None:
+            second[row] = math.inf
     for first in range(0, n_groups, chunk):
-        last = min(first + chunk, n_groups)
+        last = lesser(first + chunk, n_groups)
         for t in range(n_tiles):
             for f in range(0, n_features, depth):
-                n_walked = min(depth, n_features - f)
+                n_walked = lesser(depth, n_features - f)
                 for g in range(first, last):
                     tile(
                         block,
@@ -140,7 +143,7 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
 @inlined
 def groups_per_chunk(depth, itemsize):
     """Groups of centers whose `depth` features fit into the L2 cache."""
-    return max(1, CENTER_BYTES // (GROUP * itemsize * depth))
+    return greater(1, CENTER_BYTES // (GROUP * itemsize * depth))
 
 
 @inlined
@@ -158,13 +161,13 @@ def lead_of(best, second, norm, error, n_features):
     From scores, the sample's norm and the margin of `certify`; `engines.skips` proves
     it. Not a number where there is no second.
     """
-    reach = math.sqrt(max(norm * norm + 2 * second + error, 0.0))
+    reach = math.sqrt(greater(norm * norm + 2 * second + error, 0.0))
     lead = (second - best - error) / reach
     rounding = (n_features + 8) * 2.0**-50 * reach + math.sqrt(n_features * 2.0**-1070)
     return lead * (1 - 2.0**-40) - rounding if reach < 1e150 else -math.inf
 
 
-@serial
+@nested
 def certify(
     rows, squares, best, second, index, margin, n_features, decided, labels, keys, room,
     undecided,
@@ -204,7 +207,7 @@ def certify(
 @inlined
 def take_rows(queue, left, start, stop, rows):
     """Give the samples of the places start .. stop, as many as `rows` can hold."""
-    size = min(rows.size, stop - start)
+    size = lesser(rows.size, stop - start)
     for r in range(size):
         rows[r] = queue[start + r] if left.size else start + r
     return rows[:size]
@@ -225,14 +228,14 @@ def label_by_scores(
     n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
-    block = aligned_empty(block_rows * n_features, centers)
-    partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
-    squares = aligned_empty(block_rows, centers)
-    best = aligned_empty(block_rows, centers)
-    second = aligned_empty(block_rows, centers)
-    index = aligned_empty(block_rows, centers)
-    decided = np.empty(block_rows, np.bool_)
-    rows = np.empty(block_rows, np.int64)
+    block = empty(block_rows * n_features, centers.dtype)
+    partial = empty(partial_size(n_features, centers.itemsize), centers.dtype)
+    squares = empty(block_rows, centers.dtype)
+    best = empty(block_rows, centers.dtype)
+    second = empty(block_rows, centers.dtype)
+    index = empty(block_rows, centers.dtype)
+    decided = empty(block_rows, np.bool_)
+    rows = empty(block_rows, np.int64)
     end = first
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)
@@ -253,13 +256,13 @@ def label_by_distances(
     n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
-    block = aligned_empty(block_rows * n_features, centers)
-    partial = aligned_empty(partial_size(n_features, centers.itemsize), centers)
-    squares = aligned_empty(block_rows, centers)
-    best = aligned_empty(block_rows, centers)
-    index = aligned_empty(block_rows, centers)
-    rows = np.empty(block_rows, np.int64)
-    shift = np.zeros(n_features)
+    block = empty(block_rows * n_features, centers.dtype)
+    partial = empty(partial_size(n_features, centers.itemsize), centers.dtype)
+    squares = empty(block_rows, centers.dtype)
+    best = empty(block_rows, centers.dtype)
+    index = empty(block_rows, centers.dtype)
+    rows = empty(block_rows, np.int64)
+    shift = zeros(n_features, np.float64)
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)
         load_block(X, some, shift, block, squares)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm import inputs, memory, sources
-from fastkm.engines.chunks import CHUNK_BYTES, KEPT_BYTES
+from fastkm.engines.chunks import ASSIGNMENTS, CHUNK_BYTES, KEPT_BYTES
 from fastkm.validation.messages import InvalidParameterError
 
 Array = NDArray[Any]
@@ -46,6 +46,8 @@ def check_room(data: Any, max_memory: int | None, labels_out: Any) -> int:
 
     ValueError where there is not even room for the labels, and no other place.
     """
+    if isinstance(data, np.ndarray) and max_memory is None:
+        return ASSIGNMENTS  # to ask how much is free takes longer than many a fit
     most = memory.default_max() if max_memory is None else max_memory
     if labels_out is None and 4 * len(data) > most and not isinstance(data, np.ndarray):
         raise ValueError(
@@ -58,6 +60,8 @@ def check_room(data: Any, max_memory: int | None, labels_out: Any) -> int:
 
 def as_source(X: Any, name: str, max_memory: int | None) -> sources.Source | None:
     """Give X as a source, where it is one or is too large for one array more."""
+    if max_memory is None and type(X) is np.ndarray:
+        return None  # see `check_room`
     most = memory.default_max() if max_memory is None else max_memory
     chunk_bytes = min(CHUNK_BYTES, most // CHUNKS_AT_ONCE)
     is_large = (

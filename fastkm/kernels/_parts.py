@@ -1,0 +1,105 @@
+"""Parts: functions that are compiled into their callers only.
+
+Numba makes machine code of every function that a kernel calls, and optimizes it, alone
+and again in each caller. Here a part is only typed and translated to LLVM's language;
+its callers optimize it, and its machine code is theirs.
+
+This is built on what Numba keeps to itself. Where another version of it lacks something
+named here, importing this module fails, and `_jit` compiles in Numba's own way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
+
+__all__ = ["KernelCompiler", "Part"]
+
+# What Numba's own `finalize` goes by is what those below replace.
+NAMES = {"_final_module", "_get_module_for_linking", "_linking_libraries"}
+if not {*NAMES, "_reload_init"} <= {*JITCodeLibrary.finalize.__code__.co_names}:
+    raise ImportError("another way to join code")
+
+
+class KernelLibrary(JITCodeLibrary):
+    """The LLVM code of a kernel, and then its machine code."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Do by function what inlining goes by: its size, without stack slots.
+
+        Without that `kdtree.grow` takes 2.3 times as long; all of Numba's passes over
+        functions take 0.9 s of a first fit, and those over modules do the same again.
+        """
+        builder = self._codegen._pass_builder()
+        passes = llvm.create_new_function_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+
+
+class PartLibrary(KernelLibrary):
+    """The LLVM code of a part, with that of the parts that it calls."""
+
+    def finalize(self) -> None:
+        """Join the parts: no optimization, no machine code."""
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            module = library._get_module_for_linking()
+            self._final_module.link_in(module, preserve=True)
+        self._finalized = True
+
+
+class KernelCompiler(Compiler):
+    """Numba's compiler, writing to a `KernelLibrary`."""
+
+    library = KernelLibrary
+
+    def compile_extra(self, func: Any) -> Any:
+        """Compile a Python function for the types that were given."""
+        codegen = self.state.targetctx.codegen()
+        self.state.library = self.library(codegen, func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class PartCompiler(KernelCompiler):
+    """Numba's compiler, but for the machine code."""
+
+    library = PartLibrary
+
+    def compile_extra(self, func: Any) -> Any:
+        """Compile; callers know the result by an object that nobody can call."""
+        state = self.state
+        state.flags.no_compile = True
+        result = super().compile_extra(func)
+        entry_point = object()
+        libraries = [state.library]
+        state.targetctx.insert_user_function(entry_point, result.fndesc, libraries)
+        return result._replace(entry_point=entry_point)
+
+
+class Part(CPUDispatcher):
+    """A function that has no machine code of its own."""
+
+    def __init__(self, function: Any, options: dict[str, Any]) -> None:
+        options = {"nopython": True, "no_cpython_wrapper": True, **options}
+        super().__init__(function, targetoptions=options, pipeline_class=PartCompiler)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the Python function, for tests: the same bits."""
+        return self.py_func(*arguments)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Compile for numbers, not anew for every literal one."""
+        return super().get_call_template([types.unliteral(kind) for kind in args], kws)
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep what was compiled, for callers; Numba's own lets Python call it."""
+        self.overloads[tuple(cres.signature.args)] = cres
