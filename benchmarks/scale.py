@@ -72,13 +72,14 @@ def held_fit(path, max_memory):
     few = rng.random((200_000, n_features))
     fastkm.kmeans(few, N_CLUSTERS, **options, max_memory="2 MB")  # compiles
     passes = []
-    read_all = sources.Rows.read_all
+    read = sources.Joined.read
 
-    def counted(self):
-        passes.append(time.perf_counter())
-        return read_all(self)
+    def counted(self, chunks):
+        if chunks is None:
+            passes.append(time.perf_counter())
+        return read(self, chunks)
 
-    sources.Joined.read_all = counted
+    sources.Joined.read = counted
     iterations = []
     start = time.perf_counter()
     result = fastkm.kmeans(
@@ -148,6 +149,7 @@ def one_answer(arguments):
 
     import fastkm
     import fastkm.dask
+    from fastkm.spool import spooled
 
     X = mixture(arguments.samples, 20, 0)
     options = {"n_clusters": 20, "random_state": 0, "tol": 0, "max_iter": 20}
@@ -182,6 +184,8 @@ def one_answer(arguments):
         table = pyarrow.table({f"c{f}": X[:, f] for f in range(X.shape[1])})
         pyarrow.parquet.write_table(table, f"{folder}/X.parquet", row_group_size=10**5)
         show("Parquet", *by(f"{folder}/X.parquet", max_memory=small))
+        with spooled(f"{folder}/X.parquet", folder) as path:
+            show("Parquet, spooled", *by(path, max_memory=small))
         for n in (3, 300):
             show(f"{n} chunks", *by(Sliced(X, n), max_memory=small))
     blocks = da.from_array(X, chunks=(len(X) // 8, X.shape[1]))

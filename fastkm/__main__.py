@@ -200,6 +200,12 @@ example:
         "Parquet and folders of them that need more are read again in every pass",
     )
     parser.add_argument(
+        "--spool",
+        metavar="DIR",
+        help="decode Parquet once, into a file in DIR that is removed at the end, "
+        "instead of in every pass",
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="FILE",
         help="written every 10 seconds and when interrupted; the same command goes on "
@@ -329,6 +335,8 @@ def _fit(arguments: argparse.Namespace) -> int:
             "random_state": arguments.seed,
             "n_threads": arguments.threads,
         }
+        if arguments.spool:
+            X = outputs.enter_context(_spooled(X, arguments))
         result = _cluster(X, options, arguments)
         fitting = time.perf_counter() - start
         model = files.Model(result.centers, result.inertia, result.n_iter)
@@ -370,13 +378,19 @@ def _cluster(
     )
 
 
+def _spooled(X: Any, arguments: argparse.Namespace) -> Any:
+    if not isinstance(X, Path) or arguments.scheduler:
+        raise ValueError("--spool is for Parquet files and folders, without a cluster")
+    from fastkm.spool import spooled
+
+    return spooled(X, arguments.spool)
+
+
 def _cluster_with_dask(
     X: Any, options: dict[str, Any], arguments: argparse.Namespace
 ) -> KMeansResult:
-    for name in ("checkpoint", "max_memory"):
-        if getattr(arguments, name):
-            given = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{given} does not go together with --scheduler")
+    if arguments.max_memory:
+        raise ValueError("--max-memory does not go together with --scheduler")
     if not isinstance(X, Path):
         raise ValueError("--scheduler is for Parquet files and folders")
     from distributed import Client
@@ -386,7 +400,7 @@ def _cluster_with_dask(
     client: Any = Client
     with client(arguments.scheduler, timeout="10s"):
         collection = open_folder(X)
-        model = KMeans(**options).fit(collection)
+        model = KMeans(**options, checkpoint=arguments.checkpoint).fit(collection)
         return KMeansResult(
             model.cluster_centers_,
             model.predict(collection).compute(),

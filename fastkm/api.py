@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkm import engines, lloyd, monitor, outputs, seeding, small, swaps, validation
+from fastkm import (
+    arguments,
+    engines,
+    lloyd,
+    monitor,
+    outputs,
+    seeding,
+    small,
+    swaps,
+    validation,
+)
 from fastkm.bases import ConvergenceWarning
 from fastkm.fits import Fits, InOneKernel, OverAnEngine
 from fastkm.restarts import Progress
@@ -210,52 +220,33 @@ def kmeans(
     data, weights = as_weighted(X, sample_weight, read)
     keeps, n_samples = validation.check_room(data, max_memory, labels_out), len(data)
     labels_out = outputs.check(labels_out, X, n_samples, np.int32, "labels_out")
-    n_clusters = validation.check_n_clusters(n_clusters, n_samples)
-    init = validation.check_init(init)
-    n_init = validation.check_n_init(n_init, init)
-    max_iter = validation.check_integer(max_iter, "max_iter")
-    tol = validation.check_tol(tol)
+    given = arguments.check(
+        n_clusters=validation.check_n_clusters(n_clusters, n_samples),
+        init=init,
+        n_init=n_init,
+        max_iter=max_iter,
+        tol=tol,
+        frozen=frozen,
+        engine=engine,
+        callback=callback,
+        max_time=max_time,
+        verbose=verbose,
+        checkpoint=checkpoint,
+    )
     n_threads = validation.check_n_threads(n_threads)
     n_swaps = validation.check_integer(n_swaps, "n_swaps", least=0)
-    name = validation.check_engine(engine)
-    held = validation.as_frozen(frozen, n_clusters, init)
-    samples = engines.exact_engine(data, weights, n_threads, keeps=keeps)
     if n_swaps:
         validation.check_dense(data, "n_swaps")
-    if not isinstance(init, str) and not callable(init):
-        init = validation.as_init(init, data, n_clusters, samples.total_weight())
-        if n_init > 1:
-            validation.warn_of_one_init(n_init)
-            n_init = 1
-    watch = monitor.Monitor(
-        n_init,
-        max_iter,
-        callback=validation.check_callback(callback),
-        max_time=validation.check_max_time(max_time),
-        verbose=validation.check_verbose(verbose),
-    )
-    path = validation.as_checkpoint(checkpoint)
+    samples = engines.exact_engine(data, weights, n_threads, keeps=keeps)
+    given = given.with_centers(data, samples.total_weight())
     rng = validation.check_random_state(random_state)  # last: it may draw a seed
-    progress = Progress()
-    if path is not None:
-        from fastkm.checkpoint import Checkpoint, fit_of  # json, zipfile: for few
-
-        seeded = None if random_state is None else rng
-        parameters = {
-            "n_clusters": n_clusters,
-            "n_init": n_init,
-            "max_iter": max_iter,
-            "tol": tol,
-            "frozen": None if held is None else np.flatnonzero(held).tolist(),
-            "place": place.__qualname__,
-        }
-        progress = Checkpoint(
-            path, fit_of(data, weights, init, seeded, parameters), rng
-        )
+    is_seeded = random_state is not None
+    progress = given.progress(rng, is_seeded, place, lambda: identify(data, weights))
+    n_clusters, init, n_init, max_iter, tol, held, name, watch, _ = given
 
     rule = lloyd.Rule(place, held)
     options = small.Options(n_clusters, init, max_iter, tol, n_threads, rule)
-    is_watched = path is not None or watch.is_needed
+    is_watched = given.checkpoint is not None or watch.is_needed
     is_plain = not is_watched and held is None and place is lloyd.mean
     fits: Fits
     is_small = isinstance(samples, engines.Lanes) and small.serves(data, n_clusters)
@@ -282,6 +273,13 @@ def kmeans(
             fits.write_labels(best, labels)
         best.labels = outputs.as_array(labels_out, labels)
     return as_result(fits, progress, best, n_threads, n_swapped)
+
+
+def identify(X: Any, weights: Array | None) -> dict[str, Any]:
+    """What tells the samples from others, for a checkpoint."""
+    from fastkm.checkpoint import samples_of  # json, zipfile: for few
+
+    return samples_of(X, weights)
 
 
 def as_result(

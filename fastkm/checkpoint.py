@@ -174,37 +174,44 @@ def _run(
 
 
 def fit_of(
-    X: Array,
-    weights: Array | None,
     init: Any,
     rng: np.random.Generator | None,
     parameters: dict[str, Any],
+    samples: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything that decides a fit's result, as text and numbers.
 
-    `rng` is None where no seed was given: whatever was drawn then goes on.
+    `rng` is None where no seed was given: whatever was drawn then goes on. `samples`
+    are told from others by their shape, dtype and digests: see `samples_of`.
     """
     if callable(init):
         init = getattr(init, "__qualname__", type(init).__qualname__)
     state = None if rng is None else rng.bit_generator.state
     return {
         **parameters,
-        "n_samples": X.shape[0],
-        "n_features": X.shape[1],
-        "dtype": str(X.dtype),
-        "init": init if isinstance(init, str) else _digest(init),
-        "random_state": state and _digest(_json(state).encode()),
-        "sample_weight": None if weights is None else _digest(weights),
-        "X": _digest(*([X] if isinstance(X, np.ndarray) else X)),
+        **samples,
+        "init": init if isinstance(init, str) else digest(init),
+        "random_state": state and digest(_json(state).encode()),
     }
 
 
-def _digest(*pieces: Any) -> str:
+def samples_of(X: Any, weights: Array | None) -> dict[str, Any]:
+    """What tells samples in an array or in chunks from others."""
+    return {
+        "n_samples": X.shape[0],
+        "n_features": X.shape[1],
+        "dtype": str(X.dtype),
+        "sample_weight": None if weights is None else digest(weights),
+        "X": digest(*([X] if isinstance(X, np.ndarray) else X)),
+    }
+
+
+def digest(*pieces: Any) -> str:
     """Digest of pieces of data in a row, wherever they are cut."""
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     for data in pieces:
-        digest.update(memoryview(data).cast("B"))
-    return digest.hexdigest()[:32]
+        hashed.update(memoryview(data).cast("B"))
+    return hashed.hexdigest()[:32]
 
 
 def _json(value: Any) -> str:

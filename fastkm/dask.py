@@ -7,9 +7,13 @@
 [0.1, 9.1]
 
 Every partition becomes a part (`engines.parts`) on the worker that holds it, with an
-engine that keeps its state from step to step. Centers go out, exact sums come back and
-are joined in a tree; nothing else moves. A part that is lost with its worker is made
-again from the collection's graph and begins without a state, which changes no bit.
+engine that keeps its state from step to step. A worker is asked once about all of its
+parts, which it goes through one by one on all of its threads: centers go out, exact
+sums come back, joined on the worker and then in a tree; nothing else moves. A part that
+is lost with its worker is made again from the collection's graph and begins without a
+state, which changes no bit.
+
+A fit's tasks are named on Dask's dashboard for what they do: "kmeans-step" and so on.
 
 The optional extra `dask` brings what is needed.
 """
@@ -17,7 +21,6 @@ The optional extra `dask` brings what is needed.
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -28,14 +31,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import api, engines, estimator, lloyd, validation
+from fastkm import api, arguments, checkpoint, engines, estimator, lloyd, validation
 from fastkm.engines.base import Step
 from fastkm.engines.chunks import CHUNK_BYTES
 from fastkm.engines.parts import Part, Parted
 from fastkm.exactsum import expansion
 from fastkm.fits import OverAnEngine
-from fastkm.monitor import Monitor
-from fastkm.restarts import Progress
 from fastkm.small import Options
 from fastkm.sources import natural, open_npy
 
@@ -49,11 +50,10 @@ except ImportError:
 
 Array = NDArray[Any]
 
-SCATTERED = (
-    2**17
-)  # Bytes of arguments that are sent to each worker once, not with tasks
+# Bytes of arguments that are sent to each worker once, not with tasks.
+SCATTERED = 2**17
 FAN_IN = 4  # steps that are joined at a time
-NOT_HERE = ("n_swaps", "checkpoint", "max_memory", "labels_out")
+NOT_HERE = "n_swaps", "max_memory", "labels_out"
 
 
 class Settings(NamedTuple):
@@ -133,30 +133,53 @@ def facts_of(part: RemotePart | None) -> Facts | None:
     )
 
 
-def answer(part: RemotePart, start: int, ask: Callable[..., Any], *given: Any) -> Any:
-    """Ask a part that begins with the sample `start`."""
-    part.start = start
-    return ask(part, *given)
+def answers(
+    parts: list[RemotePart],
+    starts: list[int],
+    ask: Callable[..., Any],
+    shared: tuple[Any, ...],
+    own: list[tuple[Any, ...]],
+) -> list[Any]:
+    """Ask parts of a worker, of which each begins with the sample of its start."""
+    found = []
+    for part, start, one in zip(parts, starts, own, strict=True):
+        part.start = start
+        found.append(ask(part, *shared, *one))
+    return found
 
 
-def step_of(part: RemotePart, centers: Array, last: str) -> Step:
+def step_of(parts: list[RemotePart], centers: Array, last: str) -> Step:
     """Carry out a step; `last` is the digest of the centers of the step before."""
-    engine = part.engine(len(centers))
-    step = engine.step(centers)
-    # A part that missed a step, or repeats one, cannot know who moved since.
-    touched = step.touched if part.last == last else np.ones(len(centers), bool)
-    part.last = digest(centers)
-    return step._replace(touched=touched)
+    steps = []
+    for part in parts:
+        step = part.engine(len(centers)).step(centers)
+        # A part that missed a step, or repeats one, cannot know who moved since.
+        if part.last != last:
+            step = step._replace(touched=np.ones(len(centers), bool))
+        part.last = digest(centers)
+        steps.append(step)
+    return join(*steps)
+
+
+def identity_of(part: RemotePart) -> tuple[str, str | None]:
+    """Digests of samples and weights."""
+    X, weights = part.exact.X, part.exact.weights
+    return checkpoint.digest(X), None if weights is None else checkpoint.digest(weights)
 
 
 def digest(centers: Array) -> str:
     """Name for centers."""
-    return hashlib.sha256(centers.tobytes()).hexdigest()
+    return checkpoint.digest(np.ascontiguousarray(centers))
 
 
 def join(*steps: Step) -> Step:
     """Give the step over all parts."""
     return functools.reduce(Step.join, steps)
+
+
+def new_key(name: str) -> str:
+    """Key of a task: the dashboard shows it without the number."""
+    return f"kmeans-{name}-{uuid4().hex}"
 
 
 class Pool:
@@ -171,10 +194,21 @@ class Pool:
             self.client = None
 
     def n_threads(self, n_parts: int) -> int:
-        """Threads for each of so many parts at work."""
-        threads = self.client.nthreads().values() if self.client else ()
-        total = sum(threads) or validation.check_n_threads(None)
-        return max(1, total // n_parts)
+        """Threads for a task: those of a worker, or a share of this process's."""
+        if self.client:
+            return max(1, min(self.client.nthreads().values(), default=1))
+        return max(1, validation.check_n_threads(None) // n_parts)
+
+    def by_worker(self, parts: list[Any]) -> list[list[int]]:
+        """Numbers of the parts, in groups that one task is to see to."""
+        if not self.client:
+            return [[p] for p in range(len(parts))]
+        holders = self.client.who_has(parts)
+        groups: dict[Any, list[int]] = {}
+        for p, part in enumerate(parts):
+            held_by = holders.get(part.key) or (part.key,)  # lost: by itself
+            groups.setdefault(held_by[0], []).append(p)
+        return list(groups.values())
 
     def hold(self, values: list[Any]) -> list[Any]:
         """Compute delayed values where they are to stay."""
@@ -182,14 +216,13 @@ class Pool:
             return self.client.compute(values)
         return list(dask.compute(*values, scheduler="threads"))
 
-    def call(self, function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> Any:
+    def call(
+        self, function: Callable[..., Any], calls: list[tuple[Any, ...]], name: str
+    ) -> Any:
         """Begin calls, of what is held and of other arguments."""
         if self.client:
-            name = getattr(function, "__name__", "call")
             return [
-                self.client.submit(
-                    function, *call, pure=False, key=f"fastkm-{name}-{uuid4().hex}"
-                )
+                self.client.submit(function, *call, pure=False, key=new_key(name))
                 for call in calls
             ]
         return list(
@@ -232,9 +265,13 @@ class Workers(Parted):
         make = dask.delayed(make_part, pure=False)
         calls = enumerate(zip(blocks, weights, strict=True))
         held = self.pool.hold(
-            [make(block, weight, n, settings) for n, (block, weight) in calls]
+            [
+                make(block, weight, n, settings, dask_key_name=new_key("part"))
+                for n, (block, weight) in calls
+            ]
         )
-        facts = self.pool.results(self.pool.call(facts_of, [(part,) for part in held]))
+        calls_of_facts = [(part,) for part in held]
+        facts = self.pool.results(self.pool.call(facts_of, calls_of_facts, "facts"))
         self.parts = [part for part, f in zip(held, facts, strict=True) if f]
         self.facts: list[Facts] = [f for f in facts if f]
         if not self.facts:
@@ -271,31 +308,67 @@ class Workers(Parted):
     def each(
         self, ask: Callable[..., Any], *shared: Any, own: Iterable[Any] | None = None
     ) -> Iterator[Any]:
-        owned = [()] * len(self.parts) if own is None else [(one,) for one in own]
-        parts = zip(self.parts, self.starts[:-1].tolist(), owned, strict=True)
-        calls = [(part, start, ask, *shared, *one) for part, start, one in parts]
-        yield from self.pool.results(self.pool.call(answer, calls))
+        n_parts = len(self.parts)
+        owned = [()] * n_parts if own is None else [(one,) for one in own]
+        yield from self._ask(ask, list(range(n_parts)), shared, owned)
 
     def some(
         self, ask: Callable[..., Any], parts: Array, own: Iterable[Any]
     ) -> Iterator[Any]:
+        yield from self._ask(ask, parts.tolist(), (), [(one,) for one in own])
+
+    def _ask(
+        self,
+        ask: Callable[..., Any],
+        numbers: list[int],
+        shared: tuple[Any, ...],
+        own: list[Any],
+    ) -> list[Any]:
+        """Answers of some parts, in their order."""
+        groups = self.pool.by_worker([self.parts[p] for p in numbers])
         calls = [
-            (self.parts[p], int(self.starts[p]), ask, one)
-            for p, one in zip(parts, own, strict=True)
+            (
+                [self.parts[numbers[n]] for n in group],
+                [int(self.starts[numbers[n]]) for n in group],
+                ask,
+                shared,
+                [own[n] for n in group],
+            )
+            for group in groups
         ]
-        yield from self.pool.results(self.pool.call(answer, calls))
+        begun = self.pool.call(answers, calls, ask.__name__.strip("_"))
+        found = zip(chain(*groups), chain(*self.pool.results(begun)), strict=True)
+        return [answer for _, answer in sorted(found, key=lambda pair: pair[0])]
 
     def step(self, centers: Array) -> Step:
         shared = self.pool.share(centers, centers.nbytes)
-        steps = self.pool.call(
-            step_of, [(part, shared, self.last) for part in self.parts]
-        )
+        calls = [
+            ([self.parts[p] for p in group], shared, self.last)
+            for group in self.pool.by_worker(self.parts)
+        ]
+        steps = self.pool.call(step_of, calls, "step")
         while len(steps) > 1:
             groups = range(0, len(steps), FAN_IN)
-            steps = self.pool.call(join, [tuple(steps[g : g + FAN_IN]) for g in groups])
+            calls = [tuple(steps[g : g + FAN_IN]) for g in groups]
+            steps = self.pool.call(join, calls, "join")
         (step,) = self.pool.results(steps)
         self.last = digest(centers)
         return cast(Step, step)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells samples from others, for a checkpoint: also how they are cut."""
+        X, weights = zip(*self.each(identity_of), strict=True)
+        joined = [
+            checkpoint.digest("".join(digests).encode()) if digests[0] else None
+            for digests in (X, weights)
+        ]
+        return {
+            "n_samples": self.n_samples,
+            "n_features": self.n_features,
+            "dtype": str(self.dtype),
+            "sample_weight": joined[1],
+            "X": joined[0],
+        }
 
 
 def alike(what: str, values: list[Any]) -> None:
@@ -353,10 +426,10 @@ class KMeans(estimator.KMeans):
     `dask.distributed.Client`, or by threads of this process where there is none.
 
     The parameters and attributes are those of `fastkm.KMeans`, with these differences:
-    `n_threads` are those of one partition at work (by default the workers' threads are
-    shared out); `labels_` is a Dask array that is not computed yet, as is what
-    `predict` and `transform` give; `n_swaps`, `checkpoint`, `max_memory` and
-    `labels_out` are not available.
+    `n_threads` are those of one worker (by default all that it has); `labels_` is a
+    Dask array that is not computed yet, as is what `predict` and `transform` give; a
+    `checkpoint` is a file of the client's, and goes on with the same partitions;
+    `n_swaps`, `max_memory` and `labels_out` are not available.
     """
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
@@ -385,34 +458,24 @@ class KMeans(estimator.KMeans):
                 raise ValueError(
                     f"{name}={options[name]!r} is not available for Dask collections"
                 )
-        n_clusters = validation.check_integer(self.n_clusters, "n_clusters")
-        init = validation.check_init(options["init"])
-        n_init = validation.check_n_init(options["n_init"], init)
-        max_iter = validation.check_integer(self.max_iter, "max_iter")
-        tol = validation.check_tol(self.tol)
+        apart = {*NOT_HERE, "n_threads", "random_state"}
+        common = {name: options[name] for name in options.keys() - apart}
+        given = arguments.check(**common)
         n_threads = self.n_threads and validation.check_n_threads(self.n_threads)
-        frozen = validation.as_frozen(self.frozen, n_clusters, init)
-        watch = Monitor(
-            n_init,
-            max_iter,
-            callback=validation.check_callback(self.callback),
-            max_time=validation.check_max_time(self.max_time),
-            verbose=validation.check_verbose(self.verbose),
-        )
         rng = validation.check_random_state(self.random_state)
-        name = validation.check_engine(self.engine)
-        settings = Settings(n_clusters, name, n_init * max_iter, n_threads or 0)
+        n_steps = given.n_init * given.max_iter
+        settings = Settings(given.n_clusters, given.engine, n_steps, n_threads or 0)
         workers = Workers(X, sample_weight, settings)
-        validation.check_n_clusters(n_clusters, workers.n_samples)
-        if not isinstance(init, str) and not callable(init):
-            init = validation.as_init(init, workers, n_clusters, workers.total_weight())
-            n_init = 1
+        validation.check_n_clusters(given.n_clusters, workers.n_samples)
+        given = given.with_centers(workers, workers.total_weight())
+        is_seeded = self.random_state is not None
+        progress = given.progress(rng, is_seeded, lloyd.mean, workers.identity)
+        n_clusters, init, n_init, max_iter, tol, frozen, name, watch, _ = given
         reason = f"{len(workers.parts)} partitions; engine={name!r} for each"
         choice = engines.Choice(cast(Any, workers), "dask", reason)
         rule = lloyd.Rule(frozen=frozen)
         fit_options = Options(n_clusters, init, max_iter, tol, workers.n_threads, rule)
         fits = OverAnEngine(choice, cast(Any, workers), fit_options, rng, watch)
-        progress = Progress()
         with watch:
             best = fits.run(init, n_init, progress)
         if watch.stopped:

@@ -76,9 +76,15 @@ class OverAnEngine:
 
     def run(self, init: Any, n_init: int, progress: Progress) -> lloyd.Run:
         n_clusters, max_iter = self.options.n_clusters, self.options.max_iter
+
+        def first_centers() -> Any:
+            if isinstance(self.engine, Chunked):  # seeding needs the room
+                self.engine.forget()
+            return seeding.initial_centers(self.samples, n_clusters, init, self.rng)
+
         return restarts(
             self.engine,
-            lambda: seeding.initial_centers(self.samples, n_clusters, init, self.rng),
+            first_centers,
             n_init,
             max_iter=max_iter,
             threshold=self.threshold,

@@ -8,7 +8,7 @@ SciPy's sparse matrices by `tocsr` and `toarray`. Columns become arrays by `__ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,12 +171,12 @@ class SparseChunks:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Array]:
-        for c in range(len(self.starts) - 1):
-            yield self.chunk(c)
+        return self.some(range(len(self.starts) - 1))
 
-    def chunk(self, c: int) -> Array:
-        """Give a chunk by its number, dense."""
-        return self._dense(self.matrix[self.starts[c] : self.starts[c + 1]])
+    def some(self, chunks: Sequence[int]) -> Iterator[Array]:
+        """Go through the chunks of these numbers."""
+        for c in chunks:
+            yield self._dense(self.matrix[self.starts[c] : self.starts[c + 1]])
 
     def _dense(self, some: Any) -> Array:
         with np.errstate(over="ignore"):  # what overflows is found to be infinite

@@ -13,8 +13,6 @@ from fastkm.kernels import control_groups
 # Bytes, where neither the system nor a container says how many there are.
 ASSUMED = 2**32
 
-KEPT = 16  # bytes per sample of labels and distances that a fit in chunks may keep
-
 # Of a control group: most bytes, those in use, and the name of those that are only a
 # cache of files (version 2, then version 1).
 LIMITS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -19,20 +20,22 @@ Target = Array | str | os.PathLike[str] | None
 
 
 class NpyWriter:
-    """A .npy file of one dimension that is written from its start to its end."""
+    """A .npy file of one dimension, written in pieces, by any thread."""
 
     def __init__(self, file: IO[bytes], n_samples: int, dtype: np.dtype[Any]) -> None:
-        self.file, self.dtype = file, dtype
+        self.file, self.dtype, self.lock = file, dtype, threading.Lock()
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
             "shape": (n_samples,),
         }
         np.lib.format.write_array_header_1_0(file, header)
+        self.start = file.tell()
 
     def __setitem__(self, rows: slice, values: Array) -> None:
-        """Write the values of the rows that follow."""
-        self.file.write(np.ascontiguousarray(values, self.dtype).data)
+        with self.lock:
+            self.file.seek(self.start + (rows.start or 0) * self.dtype.itemsize)
+            self.file.write(np.ascontiguousarray(values, self.dtype).data)
 
 
 def check(target: Any, X: Any, n_samples: int, dtype: Any, name: str) -> Target:

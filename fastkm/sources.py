@@ -20,6 +20,8 @@ What can be given for X besides arrays, wherever "samples in chunks" are taken:
 >>> sorted(fastkm.kmeans(Halves(), 2, random_state=0).centers.round().ravel())
 [np.float64(0.0), np.float64(9.0)]
 
+Parquet and compressed data are decoded in every pass; `fastkm.spool` avoids that.
+
 A first pass checks the values, and a short fingerprint of every chunk is kept: a
 source that yields something else later is an error, not another result. While a chunk
 is computed on, the next one is read and checked in a thread.
@@ -32,9 +34,9 @@ import os
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import count, groupby, islice, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,14 +70,21 @@ class Source(ABC):
     fresh = True
 
     @abstractmethod
-    def read(self, c: int) -> Any:
-        """Read one chunk."""
+    def read(self, chunks: Sequence[int] | None) -> Iterator[Any]:
+        """Read chunks by their ascending numbers, or all of them."""
 
-    def read_all(self) -> Iterator[Any]:
-        """Read all chunks in order."""
+
+class Reachable(Source):
+    """A source each of whose chunks can be read by itself."""
+
+    @abstractmethod
+    def read_one(self, c: int) -> Any:
+        """Read a chunk."""
+
+    def read(self, chunks: Sequence[int] | None) -> Iterator[Any]:
         assert self.starts is not None
-        for c in range(len(self.starts) - 1):
-            yield self.read(c)
+        every = range(len(self.starts) - 1)
+        return map(self.read_one, every if chunks is None else chunks)
 
 
 def split(n_rows: int, row_bytes: int, chunk_bytes: int, unit: int = 1) -> list[int]:
@@ -84,7 +93,7 @@ def split(n_rows: int, row_bytes: int, chunk_bytes: int, unit: int = 1) -> list[
     return list(range(0, n_rows, step))
 
 
-class Rows(Source):
+class Rows(Reachable):
     """What gives rows by slices: `numpy.memmap`, `h5py.Dataset`, `zarr.Array`."""
 
     def __init__(self, array: Any, label: str, chunk_bytes: int) -> None:
@@ -102,7 +111,7 @@ class Rows(Source):
             firsts = split(self.n_samples, 8 * n_features, chunk_bytes)
         self.starts = np.array([*firsts, self.n_samples])
 
-    def read(self, c: int) -> Array:
+    def read_one(self, c: int) -> Array:
         assert self.starts is not None
         rows = np.array(self.array[self.starts[c] : self.starts[c + 1]], order="C")
         give_back(self.array)
@@ -112,7 +121,7 @@ class Rows(Source):
 class NpyFile(Rows):
     """A .npy file in C order: read, not mapped, so that a cut is seen and no crash."""
 
-    def read(self, c: int) -> Array:
+    def read_one(self, c: int) -> Array:
         assert self.starts is not None
         first, last = map(int, self.starts[c : c + 2])
         n_features = self.array.shape[1]
@@ -140,17 +149,21 @@ class Joined(Source):
     """Sources one after the other."""
 
     def __init__(self, sources: list[Any], label: str, given: Any) -> None:
-        self.label, self.given = label, given
-        self.places = [
-            (source, c) for source in sources for c in range(len(source.starts) - 1)
-        ]
+        self.label, self.given, self.sources = label, given, sources
         sizes = [np.diff(source.starts) for source in sources]
         self.starts = np.concatenate([[0], np.concatenate(sizes).cumsum()])
         self.n_samples = int(self.starts[-1])
 
-    def read(self, c: int) -> Any:
-        source, own = self.places[c]
-        return source.read(own)
+    def read(self, chunks: Sequence[int] | None) -> Iterator[Any]:
+        first = 0
+        for source in self.sources:
+            last = first + len(source.starts) - 1
+            own = None
+            if chunks is not None:
+                own = [c - first for c in chunks if first <= c < last]
+            if own is None or own:
+                yield from source.read(own)
+            first = last
 
 
 class RowGroups(Source):
@@ -190,16 +203,18 @@ class RowGroups(Source):
         if held:
             yield pyarrow.Table.from_batches(held)
 
-    def read(self, c: int) -> Any:
-        group, first = self.places[c]
-        for n, piece in enumerate(self._pieces(group)):
-            if n * self.rows == first:
-                return piece
-        raise ValueError(f"{self.label} ends within row group {group}")
-
-    def read_all(self) -> Iterator[Any]:
-        for group, _ in self.groups:
-            yield from self._pieces(group)
+    def read(self, chunks: Sequence[int] | None) -> Iterator[Any]:
+        wanted = range(len(self.places)) if chunks is None else chunks
+        places = (self.places[c] for c in wanted)
+        for group, own in groupby(places, key=lambda place: place[0]):
+            firsts = [first for _, first in own]
+            pieces = enumerate(self._pieces(group))
+            for n, piece in islice(pieces, firsts[-1] // self.rows + 1):
+                if n * self.rows == firsts[0]:
+                    yield piece
+                    del firsts[0]
+            if firsts:
+                raise ValueError(f"{self.label} ends within row group {group}")
 
 
 class Yielded(Source):
@@ -213,13 +228,14 @@ class Yielded(Source):
         self.n_samples = len(given)
         self.starts = None
 
-    def read(self, c: int) -> Any:
-        for n, chunk in enumerate(self.read_all()):
-            if n == c:
-                return chunk
-        raise ValueError(f"{self.label} yields fewer chunks than in its first pass")
+    def read(self, chunks: Sequence[int] | None) -> Iterator[Any]:
+        every = self._read_all()
+        if chunks is None:
+            return every
+        wanted = set(chunks)
+        return (chunk for c, chunk in enumerate(every) if c in wanted)
 
-    def read_all(self) -> Iterator[Any]:
+    def _read_all(self) -> Iterator[Any]:
         for number, given in enumerate(self.given):
             chunk = inputs.as_numbers(given, f"{self.label} (chunk {number})")
             if chunk.ndim != 2:
@@ -361,8 +377,9 @@ class Checked:
     ----------
     source : Source
     place : callable
-        Is told shape and dtype after the first chunk; gives an array to be filled with
-        all samples, or None. The array is then `self.array`.
+        Is told shape and dtype after the first chunk; gives an array, or what else
+        takes rows in order, to be filled with all samples, or None. It is then
+        `self.array`.
 
     Raises
     ------
@@ -375,11 +392,11 @@ class Checked:
     def __init__(
         self,
         source: Source,
-        place: Callable[[tuple[int, int], np.dtype[Any]], Array | None],
+        place: Callable[[tuple[int, int], np.dtype[Any]], Any],
     ) -> None:
         self.source, self.label = source, source.label
         self.largest = 0.0
-        self.array: Array | None = None
+        self.array: Any = None
         self._prints: list[int] = []
         self._kind = ""
         sizes: list[int] = []
@@ -404,27 +421,18 @@ class Checked:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Array]:
-        n_chunks = 0
-        for chunk in ahead(self._again()):
-            yield chunk
-            n_chunks += 1
-        if n_chunks != len(self._prints):
-            raise self._changed(n_chunks)
+        return ahead(self._again(None))
 
-    def chunk(self, c: int) -> Array:
-        """Give one chunk by its number."""
-        return self._compared(c, self._dense(c, self.source.read(c)))
+    def some(self, chunks: Sequence[int]) -> Iterator[Array]:
+        """Go through the chunks of these numbers, which ascend."""
+        return ahead(self._again(chunks))
 
     def rows(self, indices: Array) -> Array:
         """Give samples by index."""
         of = np.searchsorted(self.starts, indices, side="right") - 1
         rows = np.empty((len(indices), self.shape[1]), self.dtype)
         wanted = np.unique(of).tolist()
-        if self.source.starts is None and wanted:  # one pass for all of them
-            chunks = ((c, chunk) for c, chunk in enumerate(self) if c in wanted)
-        else:
-            chunks = ((c, self.chunk(c)) for c in wanted)
-        for c, chunk in chunks:
+        for c, chunk in zip(wanted, self.some(wanted), strict=True):
             rows[of == c] = chunk[indices[of == c] - self.starts[c]]
         return rows
 
@@ -435,7 +443,7 @@ class Checked:
     def _checked(self) -> Iterator[Array]:
         """Go through the samples for the first time."""
         row = 0
-        chunks = filter(len, self.source.read_all())
+        chunks = filter(len, self.source.read(None))
         for c, chunk in enumerate(chunks):
             dense = self._dense(c, chunk)
             if dense.size:
@@ -446,9 +454,14 @@ class Checked:
             row += len(dense)
             yield dense
 
-    def _again(self) -> Iterator[Array]:
-        for c, chunk in enumerate(filter(len, self.source.read_all())):
+    def _again(self, chunks: Sequence[int] | None) -> Iterator[Array]:
+        read = filter(len, self.source.read(chunks))
+        n_read = 0
+        for c, chunk in zip(count() if chunks is None else chunks, read, strict=False):
             yield self._compared(c, self._dense(c, chunk))
+            n_read += 1
+        if n_read < len(self._prints if chunks is None else chunks):
+            raise self._changed(n_read)
 
     def _compared(self, c: int, dense: Array) -> Array:
         if c >= len(self._prints) or fingerprint(dense) != self._prints[c]:

@@ -1,6 +1,6 @@
 """The inputs on which every engine must give the reference's bits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ class Case(NamedTuple):
 
 
 class Slices:
-    """An array as samples in chunks of a few rows; each overwrites the one before."""
+    """An array as samples in chunks of a few rows."""
 
     def __init__(self, X: Array, n_rows: int):
         self.X, self.n_rows = X, n_rows
@@ -35,15 +35,11 @@ class Slices:
         return len(self.X)
 
     def __iter__(self) -> Iterator[Array]:
-        room = np.empty((self.n_rows, self.shape[1]), self.dtype)
-        for start in range(0, len(self), self.n_rows):
-            some = self.X[start : start + self.n_rows]
-            chunk = room[: len(some)]
-            chunk[:] = some
-            yield chunk
+        return self.some(range(len(self.starts) - 1))
 
-    def chunk(self, c: int) -> Array:
-        return self.X[self.starts[c] : self.starts[c + 1]]
+    def some(self, chunks: Sequence[int]) -> Iterator[Array]:
+        for c in chunks:
+            yield self.X[self.starts[c] : self.starts[c + 1]]
 
     def rows(self, indices: Array) -> Array:
         return self.X[indices]

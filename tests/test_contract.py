@@ -105,7 +105,9 @@ def in_chunks(X, weights, n_threads):
 
 def in_parts(X, weights, n_threads):
     """The same, which keeps nothing about samples."""
-    return engines.choose(Slices(X, 23), weights, 5, n_threads, keeps=False).engine
+    return engines.choose(
+        Slices(X, 23), weights, 5, n_threads, keeps=engines.NOTHING
+    ).engine
 
 
 MAKERS = {

@@ -130,6 +130,38 @@ def test_worker_processes(cluster, init):
         check(many, given, n_clusters=40, init="random", n_init=1, max_iter=4)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_interrupted_fit_goes_on_from_its_checkpoint(weighted, tmp_path):
+    X = samples()
+    weights = np.random.default_rng(3).gamma(0.4, size=len(X)) if weighted else None
+    given = None if weights is None else da.from_array(weights, chunks=2000)
+    in_blocks = da.from_array(X, chunks=(2000, 5))
+
+    class Enough(Exception):
+        pass
+
+    def interrupt(state):
+        if state.iteration == 3:
+            raise Enough
+
+    options = {"checkpoint": tmp_path / "state", "tol": 0}
+    model = fastkm.dask.KMeans(6, random_state=0, callback=interrupt, **options)
+    with pytest.raises(Enough):
+        model.fit(in_blocks, sample_weight=given)
+    assert (tmp_path / "state").exists()
+    other = fastkm.dask.KMeans(6, random_state=0, **options)
+    for wrong in (in_blocks.rechunk((3000, 5)), in_blocks + 1):
+        same_parts = None if given is None else given.rechunk((wrong.chunks[0],))
+        with pytest.raises(ValueError, match="belongs to another fit"):
+            other.fit(wrong, sample_weight=same_parts)
+    fast = other.fit(in_blocks, sample_weight=given)
+    slow = fastkm.KMeans(6, random_state=0, tol=0).fit(X, sample_weight=weights)
+    same(fast.cluster_centers_, slow.cluster_centers_)
+    assert fast.inertia_ == slow.inertia_
+    assert fast.report_.shifts == slow.report_.shifts
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_worker_killed_in_the_middle_of_a_fit():
     """Its partitions are made again, from the graph; the bits are the same."""
     X = samples(40_000, 8)
@@ -169,7 +201,8 @@ def test_the_command_line(cluster, tmp_path, capsys, monkeypatch):
             "fit parts",
             "fit parts --max-memory 0.5MB",
             "fit X.parquet --max-memory 0.5MB",
-            f"fit parts --scheduler {cluster.scheduler_address}",
+            "fit X.parquet --max-memory 0.5MB --spool .",
+            f"fit parts --scheduler {cluster.scheduler_address} --checkpoint state",
             f"fit X.parquet --scheduler {cluster.scheduler_address}",
         ]
     ):
@@ -179,6 +212,7 @@ def test_the_command_line(cluster, tmp_path, capsys, monkeypatch):
         results.append(np.load(f"{n}.npy").tobytes())
     assert len(set(results[::2])) == len(set(results[1::2])) == 1
     assert not (tmp_path / "state").exists()
+    assert len(list(tmp_path.glob("*.npy"))) == 1 + len(results) // 2  # no spool
 
 
 @pytest.mark.parametrize(
@@ -190,7 +224,9 @@ def test_the_command_line(cluster, tmp_path, capsys, monkeypatch):
         ("X.npy --checkpoint X.npy", "X.npy would be overwritten"),
         ("nowhere.parquet", "or name a file or folder that exists"),
         ("X.npy --scheduler tcp://localhost:1", "--scheduler is for Parquet files"),
-        ("parts --scheduler h --checkpoint c", "--checkpoint does not go together"),
+        ("parts --scheduler h --max-memory 1GB", "--max-memory does not go together"),
+        ("X.npy --spool .", "--spool is for Parquet files and folders"),
+        ("parts --spool nowhere", "nowhere"),
     ],
 )
 def test_wrong_command_lines(options, words, tmp_path, capsys, monkeypatch):

@@ -268,7 +268,8 @@ def test_a_sparse_matrix_is_never_dense_as_a_whole():
     centers = X[:3].toarray()
     fastkm.kmeans(X, 3, init=centers, max_iter=1)  # compiles
     peak = peak_bytes(lambda: fastkm.kmeans(X, 3, init=centers, max_iter=2))
-    assert peak < 5 * chunks.CHUNK_BYTES < 8 * n * d / 3
+    some = (chunks.MOST_WORKERS + 3) * chunks.CHUNK_BYTES
+    assert peak < some < 8 * n * d / 2
 
 
 def test_a_callable_gets_the_sparse_matrix_itself():
@@ -349,7 +350,7 @@ def test_a_pass_that_breaks_off_is_forgotten(rng):
     with pytest.raises(KeyboardInterrupt):
         engine.step(X[:4])
     again = engines.Chunked(Slices(X, 20), None, 1).step(X[:4])
-    same(engine.step(X[:4]).totals.high, again.totals.high)
+    same(engine.step(X[:4]).totals.rounded()[0], again.totals.rounded()[0])
 
 
 # --- memmaps

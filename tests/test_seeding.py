@@ -32,7 +32,7 @@ def check(init, X, n_clusters, weights, n_threads=2):
         for samples in (
             engines.Lanes(X, weights, n_threads),
             engines.Chunked(Slices(X, 41), weights, n_threads),
-            engines.Chunked(Slices(X, 41), weights, n_threads, keeps=False),
+            engines.Chunked(Slices(X, 41), weights, n_threads, keeps=engines.NOTHING),
         ):
             rng = np.random.default_rng(seed)
             fast = seeding.CHOOSERS[init](samples, n_clusters, rng)

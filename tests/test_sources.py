@@ -15,12 +15,13 @@ from scripts import run, script
 import fastkm
 from fastkm import KMeans, sources
 from fastkm.sources import Checked, recognize
+from fastkm.spool import spooled
 
 h5py = pytest.importorskip("h5py", reason="HDF5 is read by h5py")
 zarr = pytest.importorskip("zarr", reason="Zarr arrays are read by zarr")
 
-# Of 9000 samples, which do not fit into either: 16 bytes each may be kept in a quarter.
-KEEPS_LABELS, KEEPS_NOTHING = 700_000, 570_000
+# Of 9000 samples, which do not fit into any: what is kept may fill half of it.
+KEEPS_LABELS, KEEPS_STATE, KEEPS_NOTHING = 700_000, 150_000, 140_000
 
 DTYPES = ["f4", "f8", "i2", "f2", "u1"]
 
@@ -155,8 +156,11 @@ def test_the_values_of_one_array(make, dtype, chunk_bytes, tmp_path):
     assert chunks.shape == X.shape and chunks.dtype == expected.dtype
     assert chunks.largest == np.abs(expected).max()
     same(np.concatenate(list(chunks)), expected)
-    last = len(chunks.starts) - 2
-    same(chunks.chunk(last), expected[chunks.starts[last] :])
+    n_chunks = len(chunks.starts) - 1
+    chosen = [0, n_chunks // 2, n_chunks - 1][: 1 if n_chunks < 3 else 3]
+    some = [expected[chunks.starts[c] : chunks.starts[c + 1]] for c in chosen]
+    same(np.concatenate(list(chunks.some(chosen))), np.concatenate(some))
+    assert list(chunks.some([])) == []
     indices = np.array([96, 0, 40, 40, 13])
     same(chunks.rows(indices), expected[indices])
     same(chunks.rows(indices[:0]), expected[:0])
@@ -173,7 +177,7 @@ def test_the_fit_of_one_array(make, tmp_path):
     options = {"n_clusters": 6, "random_state": 1, "tol": 0, "max_iter": 20}
     slow = fastkm.kmeans(X, **options)
     given = make(X, tmp_path)
-    for max_memory in (None, KEEPS_LABELS, KEEPS_NOTHING):
+    for max_memory in (None, KEEPS_LABELS, KEEPS_STATE, KEEPS_NOTHING):
         fast = fastkm.kmeans(given, **options, max_memory=max_memory)
         assert (fast.report.engine == "chunks") == (max_memory is not None)
         same(fast.centers, slow.centers)
@@ -184,7 +188,7 @@ def test_the_fit_of_one_array(make, tmp_path):
 
 @pytest.mark.parametrize("init", ["k-means++", "k-means||", "random", "farthest"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("max_memory", [KEEPS_LABELS, KEEPS_NOTHING])
+@pytest.mark.parametrize("max_memory", [KEEPS_LABELS, KEEPS_STATE, KEEPS_NOTHING])
 def test_every_init_and_weights(init, weighted, max_memory):
     X = samples(n=9000, d=4).round(1)
     weight = np.random.default_rng(5).gamma(0.5, size=9000) if weighted else None
@@ -473,3 +477,33 @@ def test_peak_memory_is_held_to_max_memory(kind, tmp_path):
     names = f"PATH, KIND = {(str(path), kind)}"
     used = int(run(script(names, code, measure)))
     assert used < 90e6  # the whims of the allocator, and the stacks of threads
+
+
+# --- spools
+
+
+@every_source
+def test_a_spool_gives_the_values_and_is_removed(make, tmp_path):
+    X = samples(n=9000)
+    (tmp_path / "spools").mkdir()
+    given = make(X, tmp_path)
+    if isinstance(given, np.memmap):
+        with pytest.raises(ValueError, match="not a source that is read anew"):
+            with spooled(given, tmp_path / "spools"):
+                pass
+        return
+    with spooled(given, tmp_path / "spools") as path:
+        assert list((tmp_path / "spools").iterdir()) == [path]
+        same(np.load(path), X)
+        options = {"random_state": 0, "max_memory": KEEPS_NOTHING}
+        fast = fastkm.kmeans(path, 4, **options)
+        same(fast.centers, fastkm.kmeans(X, 4, random_state=0).centers)
+    assert not list((tmp_path / "spools").iterdir())
+
+
+def test_a_spool_of_wrong_samples_leaves_nothing(tmp_path):
+    (tmp_path / "spools").mkdir()
+    with pytest.raises(ValueError, match=r"\(chunk 0\)\[1, 2\] is nan"):
+        with spooled(Yielding(with_nan(samples(), 1, 2)), tmp_path / "spools"):
+            pass
+    assert not list((tmp_path / "spools").iterdir())

@@ -25,6 +25,7 @@ ROOMS = {
     "inputs": {"engines"},
     "memory": {"kernels"},
     "sources": {"engines", "inputs"},
+    "spool": {"sources"},
     "outputs": {"engines", "files", "sources", "validation"},
     "validation": {
         *("bases", "engines", "inputs", "kernels", "memory", "sources", "validation"),
@@ -36,9 +37,10 @@ ROOMS = {
     "swaps": {"engines", "kernels"},
     "small": {"engines", "kernels", "lloyd", "seeding"},
     "fits": {"engines", "lloyd", "monitor", "restarts", "seeding", "small"},
+    "arguments": {"checkpoint", "monitor", "restarts", "validation"},
     "api": {
-        *("bases", "checkpoint", "engines", "fits", "lloyd", "monitor", "outputs"),
-        *("restarts", "seeding", "small", "swaps", "validation"),
+        *("arguments", "bases", "checkpoint", "engines", "fits", "lloyd", "monitor"),
+        *("outputs", "restarts", "seeding", "small", "swaps", "validation"),
     },
     "many": {"api", "bases", "engines", "small", "validation"},
     "metrics": {"api", "engines", "kernels", "lloyd", "metrics", "validation"},
@@ -63,8 +65,8 @@ ROOMS = {
     "spherical": {"api", "estimator", "parameters", "validation"},
     "classifier": {"api", "bases", "files", "parameters", "validation"},
     "dask": {
-        *("api", "engines", "estimator", "exactsum", "fits", "lloyd", "monitor"),
-        *("restarts", "small", "sources", "validation"),
+        *("api", "arguments", "checkpoint", "engines", "estimator", "exactsum"),
+        *("fits", "lloyd", "small", "sources", "validation"),
     },
     "warmup": {"api", "metrics"},
 }

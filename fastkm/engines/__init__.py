@@ -8,15 +8,19 @@ import numpy as np
 
 from fastkm.engines.base import Array, Engine, InMemory, Step, center_dtype
 from fastkm.engines.blocks import Blocks
-from fastkm.engines.chunks import Chunked, Chunks
+from fastkm.engines.chunks import ASSIGNMENTS, NOTHING, STATE, Chunked, Chunks
 from fastkm.engines.lanes import Lanes
+from fastkm.engines.onepass import exact_lanes
 from fastkm.engines.parts import Parted
 from fastkm.engines.prefix import Prefix
 from fastkm.engines.skips import Skips
 from fastkm.engines.tiles import Tiles
 
 __all__ = [
+    "ASSIGNMENTS",
     "ENGINES",
+    "NOTHING",
+    "STATE",
     "Blocks",
     "Choice",
     "Chunked",
@@ -53,7 +57,11 @@ class Choice(NamedTuple):
 
 
 def exact_engine(
-    X: Array | Chunks, weights: Array | None, n_threads: int, *, keeps: bool = True
+    X: Array | Chunks,
+    weights: Array | None,
+    n_threads: int,
+    *,
+    keeps: int = ASSIGNMENTS,
 ) -> Lanes | Chunked:
     """Give the engine that computes every distance; for `keeps` see `Chunked`."""
     if isinstance(X, np.ndarray):
@@ -69,15 +77,15 @@ def choose(
     engine: str = "auto",
     n_steps: int = 0,
     *,
-    keeps: bool = True,
+    keeps: int = ASSIGNMENTS,
 ) -> Choice:
     """Choose the engine for the samples.
 
     `engine` is a name of ENGINES or 'auto', `n_steps` the most Lloyd steps that may
     come, all restarts together (0: a single assignment): what they could repay.
 
-    For samples in chunks, it is chosen chunk by chunk, for a single assignment of each;
-    for `keeps` see `Chunked`.
+    For samples in chunks, it is chosen chunk by chunk, for a single assignment of each,
+    but for `skips`, if its state is kept; for `keeps` see `Chunked`.
     """
     if isinstance(X, np.ndarray):
         name, reason = decide(X, n_clusters, engine, n_steps)
@@ -87,6 +95,10 @@ def choose(
         chunk: Array, weights: Array | None, n_clusters: int, n_threads: int
     ) -> InMemory:
         name, _ = decide(chunk, n_clusters, engine)
+        if engine == "auto" and name == "tiles" and keeps and n_steps > 1:
+            name = "skips"  # what it finds out is kept from step to step
+        if name == "lanes":
+            return exact_lanes(chunk, weights, n_threads)
         return ENGINES[name](chunk, weights, n_threads)
 
     reason = f"samples in chunks, one at a time; engine={engine!r} for each"

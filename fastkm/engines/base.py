@@ -88,10 +88,10 @@ class Whole(Protocol):
 
 
 class Values(Protocol):
-    """What takes values of the samples in order: an array, or a file."""
+    """What takes values of the samples: an array, or a file."""
 
     def __setitem__(self, rows: slice, values: Array) -> None:
-        """Take the values of the rows that follow the last ones."""
+        """Take the values of some rows."""
 
 
 class Held:
@@ -230,6 +230,21 @@ class InMemory(Held):
             n_chunks, self.X, self.kernel_weights, before, after, totals, touched
         )
         return changed[0] if len(totals) == 1 else sum(changed)
+
+    def advance(
+        self, centers: Array, labels: Array, totals: Array, touched: Array
+    ) -> int:
+        """Carry out a step for tables of sums that are the caller's, as the labels are.
+
+        Of these there may be none: then the samples are added to the sums, else the
+        sums brought up to date, and the labels. Returns how many changed.
+        """
+        found = self.label(centers)
+        before = labels if len(labels) else np.full(self.n_samples, -1, np.int32)
+        n_changed = self.update(before, found, totals, touched)
+        if len(labels):
+            labels[:] = found
+        return n_changed
 
     def assign_into(
         self, centers: Array, labels: Values | None, distances: Values | None

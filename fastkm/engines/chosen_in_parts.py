@@ -17,6 +17,7 @@ import numpy as np
 
 from fastkm.engines.base import Array, join_chunks
 from fastkm.engines.chosen import draw_after, farthest
+from fastkm.engines.onepass import potentials
 from fastkm.engines.parts import Part, Parted, Totals, as_totals
 from fastkm.exactsum import ExactSum, expansion
 from fastkm.kernels import seeding
@@ -40,7 +41,7 @@ class ChosenInParts:
     def __init__(self, samples: Parted, first: int) -> None:
         self.samples = samples
         self.indices: list[int] = []
-        self.rows = samples.rows(np.empty(0, np.int64))
+        self.rows = self.drawn = samples.rows(np.empty(0, np.int64))
         self.potentials(np.array([first]))
         self.choose(0)
 
@@ -51,11 +52,16 @@ class ChosenInParts:
         return float(value)
 
     def draw(self, thresholds: Array) -> Array:
-        return draw_in_parts(self.samples, self.totals, self.rows, thresholds)
+        indices, self.drawn = draw_in_parts(
+            self.samples, self.totals, self.rows, thresholds
+        )
+        return indices
 
     def potentials(self, candidates: Array) -> list[float]:
         self.candidates = candidates
-        self.candidate_rows = self.samples.rows(candidates)
+        self.candidate_rows, self.drawn = self.drawn, self.rows[:0]
+        if not len(self.candidate_rows):
+            self.candidate_rows = self.samples.rows(candidates)
         shared = self.rows, self.candidate_rows
         self.candidate_totals = np.array(list(self.samples.each(_potentials, *shared)))
         values, uncertain = join_chunks(self.candidate_totals).rounded()
@@ -80,25 +86,24 @@ class ChosenInParts:
 def draw_by_weight(samples: Parted, share: float) -> int:
     """Draw the sample at which the weights reach a share of their sum."""
     totals = np.array(list(samples.each(total_of, None)))
-    (i,) = draw_in_parts(
-        samples, totals, None, np.array([share * samples.total_weight()])
-    )
+    threshold = share * samples.total_weight()
+    (i,), _ = draw_in_parts(samples, totals, None, np.array([threshold]))
     return int(i)
 
 
 def draw_in_parts(
     samples: Parted, totals: Array, rows: Array | None, thresholds: Array
-) -> Array:
-    """Indices of draws in proportion to weight * squared distance (None: weight).
+) -> tuple[Array, Array]:
+    """Draws in proportion to weight * squared distance (None: weight): indices, rows.
 
     totals : (n_parts, 3), exact sums of these products
     """
     found = [find_part(totals, threshold) for threshold in thresholds]
     places = [place for place in found if place is not None]
     if len(places) == len(found):
-        indices = _draw_at(samples, rows, thresholds, places)
-        if (indices >= 0).all():
-            return indices
+        drawn = _draw_at(samples, rows, thresholds, places)
+        if (drawn[0] >= 0).all():
+            return drawn
     exact = list(samples.each(expansion_of, rows))
     places = [find_part_exactly(exact, threshold) for threshold in thresholds]
     return _draw_at(samples, rows, thresholds, places)
@@ -109,7 +114,7 @@ def _draw_at(
     rows: Array | None,
     thresholds: Array,
     places: list[tuple[int, Before]],
-) -> Array:
+) -> tuple[Array, Array]:
     """Draw from parts that are known, with what comes before them; -1: not certain."""
     asked: dict[int, list[int]] = defaultdict(list)
     for t, (p, _) in enumerate(places):
@@ -119,10 +124,11 @@ def _draw_at(
         (rows, [(places[t][1], float(thresholds[t])) for t in asked[p]]) for p in parts
     ]
     indices = np.empty(len(thresholds), np.int64)
+    drawn = np.empty((len(thresholds), samples.n_features), samples.dtype)
     answers = samples.some(_draw, np.array(parts), own)
-    for p, drawn in zip(parts, answers, strict=True):
-        indices[asked[p]] = drawn
-    return indices
+    for p, answer in zip(parts, answers, strict=True):
+        indices[asked[p]], drawn[asked[p]] = answer
+    return indices, drawn
 
 
 def find_part(totals: Array, threshold: float) -> tuple[int, Before] | None:
@@ -193,27 +199,24 @@ def expansion_of(part: Part, rows: Array | None) -> list[float]:
 
 
 def _potentials(part: Part, rows: Array, candidates: Array) -> Totals:
-    nearest, totals = nearest_of(part, rows), []
-    for t in range(len(candidates)):  # no table of samples by candidates
-        distances = part.exact.distance_table(candidates[t : t + 1]).ravel()
-        np.minimum(distances, nearest, out=distances)
-        totals.append(as_totals(part.exact.weighted_total(distances)))
-    return np.transpose(totals)
+    return as_totals(potentials(part.exact, nearest_of(part, rows), candidates))
 
 
 def _draw(
     part: Part, request: tuple[Array | None, list[tuple[Before, float]]]
-) -> list[int]:
+) -> tuple[Array, Array]:
     rows, draws = request
     nearest, weights = nearest_of(part, rows), part.exact.kernel_weights
     blocks = np.empty((-(-len(nearest) // BLOCK), 3))
     n_chunks = min(part.exact.n_chunks(4.0 * len(nearest)), len(blocks))
     seeding.sum_blocks(n_chunks, nearest, weights, blocks)
-    drawn = [
-        draw_after(before, nearest, weights, blocks, threshold)
-        for before, threshold in draws
-    ]
-    return [i if i < 0 else part.start + i for i in drawn]
+    drawn = np.array(
+        [
+            draw_after(before, nearest, weights, blocks, threshold)
+            for before, threshold in draws
+        ]
+    )
+    return np.where(drawn < 0, -1, part.start + drawn), part.exact.rows(drawn)
 
 
 def _farthest(part: Part, rows: Array, chosen: list[int]) -> tuple[float, int]:

@@ -1,23 +1,34 @@
 """Chunks: an engine made of engines, for samples that are never one dense array.
 
-The samples come as dense chunks of rows, in order, as often as is asked (`Chunks`).
-Each chunk is handed to an engine of its own, which assigns it and brings the sums of
-all samples up to date; then the next one takes its place.
+The samples come as dense chunks of rows, in order, as often as is asked (`Chunks`). A
+few threads take one after the other. Each chunk is handed to an engine of its own,
+which assigns it and brings sums of its thread up to date; then it is let go of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, repeat
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, pairwise
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from fastkm.engines.assignment import Assignment, InOneArray
 from fastkm.engines.base import Array, Step, Values
+from fastkm.engines.dealing import dealt
+from fastkm.engines.kept import Kept, advance
 from fastkm.engines.parts import Make, Memory, Part, Parted, lanes
 
+Answer = TypeVar("Answer")
+
 CHUNK_BYTES = 2**24  # of a dense chunk
+MOST_WORKERS = 4  # chunks that are computed on at a time
+
+# What may be kept about samples between passes: nothing; what a step or a seeding
+# remembers; labels and distances of assignments as well.
+NOTHING, STATE, ASSIGNMENTS = 0, 1, 2
+KEPT_BYTES = {STATE: 8, ASSIGNMENTS: 32}  # per sample, at most
 
 
 class Chunks(Protocol):
@@ -40,11 +51,11 @@ class Chunks(Protocol):
     def __iter__(self) -> Iterator[Array]:
         """Go through the samples: C-contiguous (n_rows, n_features), n_rows >= 1.
 
-        Every pass gives the same values. A chunk may be overwritten by the next.
+        Every pass gives the same values. A chunk is not written over by the next.
         """
 
-    def chunk(self, c: int) -> Array:
-        """Give one chunk by its number."""
+    def some(self, chunks: Sequence[int]) -> Iterator[Array]:
+        """Go through the chunks of these numbers, which ascend."""
 
     def rows(self, indices: Array) -> Array:
         """Give samples by index, dense."""
@@ -57,11 +68,11 @@ class Chunked(Parted):
     """The engine of this module (see there).
 
     Memory beyond the samples: a few dense chunks and what the engine of one keeps;
-    three tables of sums per thread; with `keeps`, 4 bytes per sample (label of the last
-    step), while a seeding chooses samples 8. Without, labels and distances are found
-    again with every question. A step is one pass through the samples.
+    three tables of sums per thread; what `keeps` says, `KEPT_BYTES` per sample. A step
+    is one pass through the samples; with a state kept, samples whose label cannot have
+    changed are left out (`engines.kept`).
 
-    Counts what the engines of the chunks count.
+    Counts what the engines of the chunks count, and chunks that were not read.
     """
 
     def __init__(
@@ -71,77 +82,114 @@ class Chunked(Parted):
         n_threads: int,
         make: Make = lanes,
         *,
-        keeps: bool = True,
+        keeps: int = ASSIGNMENTS,
     ) -> None:
         super().__init__(samples.shape, samples.dtype, weights, n_threads)
         self.samples = samples
         self.starts = samples.starts
         self.make = make
         self.keeps = keeps
-        self.memories = [Memory() for _ in self.starts[1:]]
-        self._labels = np.empty(0, np.int32)
-        self._totals = self.no_totals(0)
-        self._centers = np.empty((0, self.n_features))  # of these labels
+        self.n_workers = max(1, min(n_threads, MOST_WORKERS, len(self.starts) - 1))
+        self.forget()
 
-    def _part(self, c: int, chunk: Array) -> Part:
+    def forget(self) -> None:
+        self.memories = [Memory() for _ in self.starts[1:]]
+        self.kept = Kept.nothing(0, 0, self.n_features)
+        self._totals = self.no_totals(0)
+
+    def _part(self, c: int, chunk: Array, n_workers: int) -> Part:
         start, stop = self.starts[c : c + 2]
         return Part(
             chunk,
             None if self.weights is None else self.weights[start:stop],
             int(start),
-            self.n_threads,
-            self._make,
+            max(1, self.n_threads // n_workers),
+            self.make,
             self.memories[c] if self.keeps else None,
         )
 
-    def _make(
-        self, X: Array, weights: Array | None, n_clusters: int, n_threads: int
-    ) -> Any:
-        engine = self.make(X, weights, n_clusters, n_threads)
-        engine.counts = self.counts
-        return engine
+    def _through(
+        self,
+        work: Callable[[Part, slice, int], Answer],
+        chunks: Sequence[int] | None = None,
+        n_workers: int | None = None,
+    ) -> list[Answer]:
+        """Answers work(part, its rows, worker) of all chunks, or of some."""
+        n_workers = n_workers or self.n_workers
+
+        def answer(worker: int, item: tuple[int, Array]) -> tuple[Answer, Counter[str]]:
+            part = self._part(*item, n_workers)
+            rows = slice(part.start, part.start + len(item[1]))
+            return work(part, rows, worker), part.counts
+
+        items: Iterable[tuple[int, Array]]
+        if chunks is None:
+            items = enumerate(self.samples)
+        else:
+            items = zip(chunks, self.samples.some(chunks), strict=True)
+        answers = dealt(items, n_workers, answer)
+        for _, counts in answers:
+            self.counts.update(counts)
+        return [given for given, _ in answers]
 
     def each(
         self, ask: Callable[..., Any], *shared: Any, own: Iterable[Any] | None = None
     ) -> Iterator[Any]:
-        owned = repeat(()) if own is None else ((one,) for one in own)
-        for (c, chunk), one in zip(enumerate(self.samples), owned, strict=False):
-            yield ask(self._part(c, chunk), *shared, *one)
+        owned = {} if own is None else self._by_start(slice(-1), own)
+        yield from self._through(
+            lambda part, rows, worker: ask(part, *shared, *owned.get(part.start, ()))
+        )
 
     def some(
         self, ask: Callable[..., Any], parts: Array, own: Iterable[Any]
     ) -> Iterator[Any]:
-        for c, one in zip(parts.tolist(), own, strict=True):
-            yield ask(self._part(c, self.samples.chunk(c)), one)
+        owned = self._by_start(parts, own)
+        yield from self._through(
+            lambda part, rows, worker: ask(part, *owned[part.start]), parts.tolist()
+        )
 
-    def _parts(self) -> Iterator[tuple[slice, Part]]:
-        """Go through the chunks: their places and themselves."""
-        for c, chunk in enumerate(self.samples):
-            part = self._part(c, chunk)
-            yield slice(part.start, part.start + len(chunk)), part
+    def _by_start(self, parts: Any, own: Iterable[Any]) -> dict[int, tuple[Any]]:
+        starts = self.starts[parts].tolist()
+        return {start: (one,) for start, one in zip(starts, own, strict=True)}
 
     def step(self, centers: Array) -> Step:
         n_clusters = len(centers)
         # As `InMemory.step`.
-        anew = n_clusters != len(self._centers) or bool(self._totals[:, 2].any())
+        anew = n_clusters != len(self.kept.centers) or bool(self._totals[:, 2].any())
         if anew:
-            self._labels = np.full(self.n_samples if self.keeps else 0, -1, np.int32)
+            n_kept = self.n_samples if self.keeps else 0
+            self.kept = Kept.nothing(n_kept, n_clusters, self.n_features)
             self._totals = self.no_totals(n_clusters)
-        self._centers = np.empty((0, self.n_features))  # if a pass is not completed
-        touched, n_changed = np.full(n_clusters, anew), 0
-        for rows, part in self._parts():
-            engine = part.engine(n_clusters)
-            labels = engine.label(centers)
-            nowhere = np.full(len(labels), -1, np.int32)
-            before = self._labels[rows] if self.keeps else nowhere
-            n_changed += engine.update(before, labels, self._totals, touched)
-            if self.keeps:
-                self._labels[rows] = labels
-        step = Step(self.joined(self._totals, n_clusters), n_changed, touched)
+        kept, self.kept = self.kept, Kept.nothing(0, 0, self.n_features)
+        exact_centers = centers.astype(np.float64)
+        touched = np.full(n_clusters, anew)
+
+        def advance_part(part: Part, rows: slice, worker: int) -> int:
+            own = kept.of(rows) if self.keeps else kept
+            totals = self._totals[worker : worker + 1]
+            return advance(part.engine(n_clusters), own, centers, totals, touched)
+
+        n_workers = min(self.n_workers, len(self._totals))
+        chunks = None if anew else self._unsettled(kept, kept.raised(exact_centers))
+        changed = self._through(advance_part, chunks, n_workers)
+        step = Step(self.joined(self._totals, n_clusters), sum(changed), touched)
         if self.keeps:
-            self._centers = centers.copy()
+            self.kept = kept.after(exact_centers)
             return step
         return step._replace(n_changed=-1)
+
+    def _unsettled(self, kept: Kept, room: Array) -> list[int] | None:
+        """Chunks in which a label may change (None: all)."""
+        if not self.keeps:
+            return None
+        spans = [slice(*ends) for ends in pairwise(self.starts.tolist())]
+        chunks = [c for c, rows in enumerate(spans) if not kept.of(rows).settled(room)]
+        if len(chunks) == len(spans):
+            return None
+        n_read = sum(spans[c].stop - spans[c].start for c in chunks)
+        self.counts["samples skipped"] += self.n_samples - n_read
+        self.counts["chunks not read"] += len(spans) - len(chunks)
+        return chunks
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
         labels = np.empty(self.n_samples, np.int32)
@@ -152,54 +200,57 @@ class Chunked(Parted):
     def assign_into(
         self, centers: Array, labels: Values | None, distances: Values | None
     ) -> None:
-        """Write labels and distances of all samples, chunk by chunk."""
-        for rows, part in self._parts():
-            known = np.array_equal(centers, self._centers)  # as after the last step
-            label = part.engine(len(centers)).label
-            some = self._labels[rows] if known else label(centers)
+        """Write labels and distances of all samples."""
+        known = np.array_equal(centers, self.kept.centers)  # as after the last step
+
+        def assign(part: Part, rows: slice, worker: int) -> None:
+            engine = part.engine(len(centers))
+            some = self.kept.labels[rows] if known else engine.label(centers)
             if labels is not None:
                 labels[rows] = some
             if distances is not None:
-                distances[rows] = part.exact.own_distances(centers.astype(float), some)
+                distances[rows] = engine.own_distances(centers.astype(float), some)
+
+        self._through(assign)
 
     def assignment(self, centers: Array) -> Assignment:
-        if self.keeps:
+        if self.keeps == ASSIGNMENTS:
             return InOneArray(self, len(centers), *self.assign(centers))
         return super().assignment(centers)
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         """Sum the clusters of given labels."""
         totals, touched = self.no_totals(n_clusters), np.zeros(n_clusters, bool)
-        n_changed = 0
-        for rows, part in self._parts():
+
+        def add(part: Part, rows: slice, worker: int) -> int:
             nowhere = np.full(part.exact.n_samples, -1, np.int32)
-            n_changed += part.exact.update(nowhere, labels[rows], totals, touched)
-        return Step(self.joined(totals, n_clusters), n_changed, touched)
+            own = totals[worker : worker + 1]
+            return part.exact.update(nowhere, labels[rows], own, touched)
+
+        changed = self._through(add, n_workers=min(self.n_workers, len(totals)))
+        return Step(self.joined(totals, n_clusters), sum(changed), touched)
 
     def expansions(self, labels: Array, cells: Array) -> list[list[float]]:
         """For each (cluster, column) of `cells`, its terms as a short exact list."""
-        answers: list[list[float]] = [[] for _ in cells]
-        if len(cells):
-            for rows, part in self._parts():
-                some = part.exact.expansions(labels[rows], cells)
-                answers = [
-                    list(chain(*pair)) for pair in zip(answers, some, strict=True)
-                ]
-        return answers
+        if not len(cells):
+            return []
+        answers = self._through(
+            lambda part, rows, worker: part.exact.expansions(labels[rows], cells)
+        )
+        return [list(chain(*parts)) for parts in zip(*answers, strict=True)]
 
     def distance_table(self, others: Array) -> Array:
         """All squared distances (n_samples, n_others), float64."""
         table = np.empty((self.n_samples, len(others)))
-        for rows, part in self._parts():
+
+        def fill(part: Part, rows: slice, worker: int) -> None:
             table[rows] = part.exact.distance_table(others)
+
+        self._through(fill)
         return table
 
     def rows(self, indices: Array) -> Array:
         return self.samples.rows(indices)
-
-    def forget(self) -> None:
-        for memory in self.memories:
-            memory.forget()
 
     def given(self) -> Any:
         """Give the samples to a function of the user's."""

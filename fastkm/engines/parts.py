@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,16 +20,18 @@ import numpy as np
 from fastkm.engines.assignment import Assignment, InOneArray, Sample
 from fastkm.engines.base import Array, Held, InMemory, Step, join_chunks
 from fastkm.engines.lanes import Lanes
+from fastkm.engines.onepass import approach, exact_lanes
 from fastkm.exactsum import ExactSum, expansion
 
 # Makes the engine of a part: X, weights, n_clusters, n_threads.
 Make = Callable[[Array, Array | None, int, int], InMemory]
+AT_ONCE = 4  # centers up to which labels cost more than plain distances
 Totals = Array  # exact sums as (3, ...): high, low, slack
 
 
 def lanes(X: Array, weights: Array | None, n_clusters: int, n_threads: int) -> Lanes:
     """Make the engine that computes every distance."""
-    return Lanes(X, weights, n_threads)
+    return exact_lanes(X, weights, n_threads)
 
 
 class Memory:
@@ -61,15 +64,18 @@ class Part:
         make: Make = lanes,
         memory: Memory | None = None,
     ) -> None:
-        self.exact = Lanes(X, weights, n_threads)
+        self.exact = exact_lanes(X, weights, n_threads)
         self.start = start
         self.make = make
         self.memory = memory or Memory()
+        self.counts: Counter[str] = Counter()  # of the engines below
 
     def engine(self, n_clusters: int) -> InMemory:
         """Give the engine that assigns to so many centers."""
         exact = self.exact
-        return self.make(exact.X, exact.weights, n_clusters, exact.n_threads)
+        engine = self.make(exact.X, exact.weights, n_clusters, exact.n_threads)
+        engine.counts = self.counts
+        return engine
 
     def nearest(self, rows: Array) -> Array:
         """Squared distance of each sample to the nearest of some rows.
@@ -80,10 +86,13 @@ class Part:
         if not 0 < len(known) <= len(rows) or (known != rows[: len(known)]).any():
             known, self.memory.nearest = rows[:0], np.full(self.exact.n_samples, np.inf)
         new, nearest = rows[len(known) :], self.memory.nearest
-        if len(new):
+        self.memory.rows = rows[:0]  # until it is true again
+        if len(new) > AT_ONCE:
             _, distances = self.engine(len(new)).assign(new)
-            nearest = np.minimum(nearest, distances)
-            self.memory.rows, self.memory.nearest = rows, nearest
+            np.minimum(nearest, distances, out=nearest)
+        elif len(new):
+            approach(self.exact, new, nearest)
+        self.memory.rows = rows
         return nearest
 
 
@@ -177,10 +186,18 @@ class InParts:
     def __init__(self, engine: Parted, centers: Array | None) -> None:
         self.engine = engine
         self.about = About(centers, [])
+        self._summary: tuple[tuple[Array, Array], ExactSum] | None = None
+
+    def summary(self) -> tuple[tuple[Array, Array], ExactSum]:
+        """Sizes, and the sum of weight * distance: in one question."""
+        if self._summary is None:
+            sizes, totals = zip(*self.engine.each(_summary, self.about), strict=True)
+            all_sizes, positive = np.sum(sizes, axis=0)
+            self._summary = (all_sizes, positive), join_chunks(np.array(totals))
+        return self._summary
 
     def sizes(self) -> tuple[Array, Array]:
-        sizes = np.sum(list(self.engine.each(_sizes, self.about)), axis=0)
-        return sizes[0], sizes[1]
+        return self.summary()[0]
 
     def farthest(self, barred: Array) -> Sample | None:
         samples = self.engine.each(_farthest, self.about, barred)
@@ -192,6 +209,7 @@ class InParts:
 
     def take(self, sample: Sample, cluster: int) -> None:
         self.about.taken.append(Taken(sample, cluster))
+        self._summary = None
 
     def step(self) -> Step:
         first, *others = self.engine.each(_step, self.about)
@@ -206,7 +224,7 @@ class InParts:
         return [list(chain(*parts)) for parts in zip(*answers, strict=True)]
 
     def inertia(self) -> float:
-        value, uncertain = self.engine.total(_inertia, self.about).rounded()
+        value, uncertain = self.summary()[1].rounded()
         if uncertain:
             return self.engine.expanded(_inertia_expansion, self.about)
         return float(value)
@@ -215,8 +233,10 @@ class InParts:
 # --- questions to a part
 
 
-def _sizes(part: Part, about: About) -> Array:
-    return np.array(about.of(part).sizes())
+def _summary(part: Part, about: About) -> tuple[tuple[Array, Array], Totals]:
+    assignment = about.of(part)
+    total = part.exact.weighted_total(assignment.distances)
+    return assignment.sizes(), as_totals(total)
 
 
 def _farthest(part: Part, about: About, barred: Array) -> Sample | None:
@@ -239,10 +259,6 @@ def _expansions(part: Part, about: About, cells: Array) -> list[list[float]]:
 def as_totals(exact: ExactSum) -> Totals:
     """Give exact sums as one array."""
     return np.array([exact.high, exact.low, exact.slack])
-
-
-def _inertia(part: Part, about: About) -> Totals:
-    return as_totals(part.exact.weighted_total(about.of(part).distances))
 
 
 def _inertia_expansion(part: Part, about: About) -> list[float]:

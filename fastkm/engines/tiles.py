@@ -119,7 +119,7 @@ class Tiles(InMemory):
         super().__init__(X, weights, n_threads)
         # Any shift is valid; the mean of some rows makes the norms, and with them the
         # margins, small.
-        some = self.X[:: max(1, self.n_samples // 1024)]
+        some = self.X[:: max(32, self.n_samples // 1024)]
         self.shift = some.mean(axis=0, dtype=np.float64)
         self.queue = np.empty(self.n_samples, np.int64)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkm import inputs, memory, sources
-from fastkm.engines.chunks import CHUNK_BYTES
+from fastkm.engines.chunks import ASSIGNMENTS, CHUNK_BYTES, KEPT_BYTES
 from fastkm.validation.messages import InvalidParameterError
 
 Array = NDArray[Any]
@@ -41,20 +41,21 @@ def check_max_memory(max_memory: Any) -> int | None:
     return int(number)
 
 
-def check_room(data: Any, max_memory: int | None, labels_out: Any) -> bool:
-    """Whether there is room to keep labels and distances of samples in chunks.
+def check_room(data: Any, max_memory: int | None, labels_out: Any) -> int:
+    """What there is room to keep about samples in chunks (`Chunked`).
 
     ValueError where there is not even room for the labels, and no other place.
     """
     if isinstance(data, np.ndarray) and max_memory is None:
-        return True  # to ask how much is free takes longer than many a fit
+        return ASSIGNMENTS  # to ask how much is free takes longer than many a fit
     most = memory.default_max() if max_memory is None else max_memory
     if labels_out is None and 4 * len(data) > most and not isinstance(data, np.ndarray):
         raise ValueError(
             f"the labels of {len(data)} samples take {4 * len(data)} bytes, more than "
             f"max_memory={most}: give labels_out, a file for them"
         )
-    return memory.KEPT * len(data) <= most // 4
+    room = most // 2 // len(data)
+    return max((kept for kept, size in KEPT_BYTES.items() if size <= room), default=0)
 
 
 def as_source(X: Any, name: str, max_memory: int | None) -> sources.Source | None:
