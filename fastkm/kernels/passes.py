@@ -19,8 +19,9 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, serial
-from fastkm.kernels.exact import add_cell, chunk_bounds
+from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels.arrays import empty
+from fastkm.kernels.exact import add_cell, chunk_bounds, greater, lesser
 from fastkm.kernels.lanes import block_distances
 
 BLOCK = 1024  # samples; at most 2^12, see above
@@ -44,7 +45,7 @@ def closer(square, j, nearest, index):
     return (square if is_closer else nearest), (j if is_closer else index)
 
 
-@serial
+@nested
 def find_nearest(columns, width, centers, squares, nearest, index):
     """Distance and index of the nearest center of every sample of a block.
 
@@ -58,7 +59,7 @@ def find_nearest(columns, width, centers, squares, nearest, index):
         nearest[lane] = math.inf
         index[lane] = 0
     for j in range(0, last + 1, 3):
-        k, m = min(j + 1, last), min(j + 2, last)
+        k, m = lesser(j + 1, last), lesser(j + 2, last)
         if columns.shape[0] == 2:
             distances_in_plane(columns, width, centers, j, k, m, nearest, index)
             continue
@@ -94,7 +95,7 @@ def distances_in_plane(columns, width, centers, j, k, m, nearest, index):
         nearest[lane], index[lane] = closer(c, m, least, i)
 
 
-@serial
+@nested
 def cut(terms, width, whole, rest):
     """Cut terms into the bits of M + multiple of u, and those of the rest (see above).
 
@@ -103,7 +104,7 @@ def cut(terms, width, whole, rest):
     bits = terms.view(np.int64)
     largest = np.int64(0)
     for lane in range(width):
-        largest = max(largest, bits[lane] & BITS)
+        largest = greater(largest, bits[lane] & BITS)
     p = int(largest >> 52) - 1023 + 2
     if not LEAST < p < MOST:
         return 0
@@ -141,7 +142,7 @@ def add_numbers(whole, rest, count, p, totals, part, j, f):
     add_integer(totals, part, j, f, rest - count * bits, unit * 2.0**-52)
 
 
-@serial
+@nested
 def add_terms(terms, width, index, counts, whole, rest, numbers, totals, part, f):
     """Add terms of a block to sums [part, :, index, f]."""
     p = cut(terms, width, whole, rest)
@@ -159,7 +160,7 @@ def add_terms(terms, width, index, counts, whole, rest, numbers, totals, part, f
         add_numbers(numbers[0, j], numbers[1, j], counts[j], p, totals, part, j, f)
 
 
-@serial
+@nested
 def add_total(terms, width, whole, rest, totals, part, j):
     """Add terms of a block to one sum [part, :, j, 0]."""
     p = cut(terms, width, whole, rest)
@@ -235,14 +236,21 @@ def step(chunk, n_chunks, X, weights, centers, labels, totals, touched):
     n_samples, n_features = X.shape
     n_clusters = centers.shape[0]
     start, stop = chunk_bounds(chunk, n_chunks, n_samples)
-    columns, squares = np.empty((n_features, BLOCK)), np.empty((3, BLOCK))
-    nearest, whole, rest = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    index = np.empty(BLOCK, np.int64)
-    counts = np.empty(n_clusters, np.int64)
-    numbers = np.empty((2, n_clusters), np.int64)
+    columns, squares = (
+        empty((n_features, BLOCK), np.float64),
+        empty((3, BLOCK), np.float64),
+    )
+    nearest, whole, rest = (
+        empty(BLOCK, np.float64),
+        empty(BLOCK, np.float64),
+        empty(BLOCK, np.float64),
+    )
+    index = empty(BLOCK, np.int64)
+    counts = empty(n_clusters, np.int64)
+    numbers = empty((2, n_clusters), np.int64)
     n_changed = 0
     for first in range(start, stop, BLOCK):
-        width = min(BLOCK, stop - first)
+        width = lesser(BLOCK, stop - first)
         load_columns(X, first, width, columns)
         find_nearest(columns, width, centers, squares, nearest, index)
         if labels.size > 0 and labels[first] >= 0:
@@ -258,7 +266,7 @@ def step(chunk, n_chunks, X, weights, centers, labels, totals, touched):
         for j in range(n_clusters):
             if counts[j] > 0:  # never a write of False: others may have written True
                 touched[j] = True
-        for lane in range(min(width, labels.size)):
+        for lane in range(lesser(width, labels.size)):
             labels[first + lane] = index[lane]
     return n_changed
 
@@ -268,10 +276,13 @@ def assign(chunk, n_chunks, X, centers, labels, distances):
     """Write the labels of all samples, and the distances to these centers."""
     n_samples, n_features = X.shape
     start, stop = chunk_bounds(chunk, n_chunks, n_samples)
-    columns, squares = np.empty((n_features, BLOCK)), np.empty((3, BLOCK))
-    nearest, index = np.empty(BLOCK), np.empty(BLOCK, np.int64)
+    columns, squares = (
+        empty((n_features, BLOCK), np.float64),
+        empty((3, BLOCK), np.float64),
+    )
+    nearest, index = empty(BLOCK, np.float64), empty(BLOCK, np.int64)
     for first in range(start, stop, BLOCK):
-        width = min(BLOCK, stop - first)
+        width = lesser(BLOCK, stop - first)
         load_columns(X, first, width, columns)
         find_nearest(columns, width, centers, squares, nearest, index)
         for lane in range(width):
@@ -284,7 +295,7 @@ def approach_block(columns, width, center, nearest, least):
     """Take the lesser of `nearest` and the distance to a center, sample by sample."""
     block_distances(columns, 0, width, center, least)
     for lane in range(width):
-        least[lane] = min(least[lane], nearest[lane])
+        least[lane] = lesser(least[lane], nearest[lane])
 
 
 @parallel
@@ -292,9 +303,9 @@ def approach(chunk, n_chunks, X, centers, block, nearest):
     """Bring distances to the nearest center up to date with a few more centers."""
     n_samples, n_features = X.shape
     start, stop = chunk_bounds(chunk, n_chunks, n_samples)
-    columns, least = np.empty((n_features, block)), np.empty(block)
+    columns, least = empty((n_features, block), np.float64), empty(block, np.float64)
     for first in range(start, stop, block):
-        width = min(block, stop - first)
+        width = lesser(block, stop - first)
         load_columns(X, first, width, columns)
         own = nearest[first : first + width]
         for j in range(centers.shape[0]):
@@ -310,10 +321,10 @@ def potentials(chunk, n_chunks, X, weights, nearest, candidates, block, totals):
     """
     n_samples, n_features = X.shape
     start, stop = chunk_bounds(chunk, n_chunks, n_samples)
-    columns, terms = np.empty((n_features, block)), np.empty(block)
-    whole, rest = np.empty(block), np.empty(block)
+    columns, terms = empty((n_features, block), np.float64), empty(block, np.float64)
+    whole, rest = empty(block, np.float64), empty(block, np.float64)
     for first in range(start, stop, block):
-        width = min(block, stop - first)
+        width = lesser(block, stop - first)
         load_columns(X, first, width, columns)
         own = nearest[first : first + width]
         for t in range(candidates.shape[0]):
