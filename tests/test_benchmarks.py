@@ -25,6 +25,7 @@ import benchmarks
 from benchmarks import (
     comparison,
     data,
+    everyday,
     limits,
     memory,
     optima,
@@ -126,6 +127,15 @@ def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
     assert "700 x 2 float64, k=6" in text
     assert (tmp_path / "side_by_side.png").stat().st_size > 10_000
     assert text in capsys.readouterr().out
+
+
+def test_everyday_sizes_are_compared(monkeypatch, capsys):
+    monkeypatch.setattr(everyday, "SIZES", everyday.SIZES[:2])
+    everyday.main(["-n", "1"])
+    heads, _, *rows = capsys.readouterr().out.splitlines()[-4:]
+    assert "all defaults: fastkm" in heads and "20 iterations: fastkm" in heads
+    assert rows[0].startswith("| 150 x 4 float64, k=3 |")
+    assert all(line.count("|") == heads.count("|") for line in rows)
 
 
 def test_optima_are_compared(monkeypatch, capsys):
