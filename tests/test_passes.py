@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import fastkm
 from fastkm import engines, reference
 from fastkm.engines import onepass
+from fastkm.engines.base import read_only
 from fastkm.engines.dealing import dealt
-from fastkm.kernels.passes import BLOCK, find_nearest
+from fastkm.kernels import passes
+from fastkm.kernels.passes import BLOCK
 
 SCALES = [1.0, 1e-300, 1e-270, 1e150, 5e-324]
 
@@ -60,11 +62,10 @@ def test_a_step_in_one_pass(kind, d, weighted, dtype, rng):
 
 @pytest.mark.parametrize("n_clusters", [1, 2, 3, 4, 7])
 def test_the_first_of_equals_is_nearest(n_clusters):
-    columns = np.zeros((2, BLOCK))
-    centers = np.ones((n_clusters, 2))
-    nearest, index = np.empty(BLOCK), np.empty(BLOCK, np.int64)
-    find_nearest(columns, BLOCK, centers, np.empty((3, BLOCK)), nearest, index)
-    assert (index == 0).all() and (nearest == 2).all()
+    X = read_only(np.zeros((BLOCK, 2)))
+    labels, distances = np.empty(BLOCK, np.int32), np.empty(BLOCK)
+    passes.assign(1, X, np.ones((n_clusters, 2)), labels, distances)
+    assert (labels == 0).all() and (distances == 2).all()
 
 
 @given(st.integers(0, 2**32), st.integers(1, 6), st.booleans())

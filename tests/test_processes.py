@@ -172,6 +172,23 @@ def test_checking_arguments_imports_nothing():
     assert run(script(code)) == "[]"
 
 
+def test_loading_kernels_imports_nothing(bits):
+    """As above: Numba imports the modules whose code is part of a kernel."""
+    fits = "assert [fit(seed) for seed in range(8)] == expected"
+    run(script(bits, fits))  # compiles what is still missing
+    code = """
+        from numba.core import environment
+        rebuild, packages = environment._rebuild_env, set()
+        def watch(module, *others):
+            packages.add(module.partition(".")[0])
+            return rebuild(module, *others)
+        environment._rebuild_env = watch
+        assert [fit(seed) for seed in range(8)] == expected
+        print(sorted(packages))
+    """
+    assert run(script(bits, code)) == "['fastkm']"
+
+
 @forks
 def test_fork_while_another_thread_compiles(bits):
     """A child that inherits the compiler's lock, held by nobody, must not wait."""

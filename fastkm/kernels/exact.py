@@ -12,25 +12,11 @@ from numpy.typing import NDArray
 
 from fastkm.kernels._jit import inlined, parallel, serial
 from fastkm.kernels.arrays import zeros
+from fastkm.kernels.select import lesser
 
 Array = NDArray[Any]
 
 HIGH, LOW, SLACK = 0, 1, 2
-
-
-@inlined
-def lesser(a, b):
-    """Give the lesser of two numbers, the first where they are equal or not ordered.
-
-    As Python's min does. Of that Numba makes machine code for every pair of types.
-    """
-    return b if b < a else a
-
-
-@inlined
-def greater(a, b):
-    """Give the greater of two numbers, likewise."""
-    return b if b > a else a
 
 
 @inlined

@@ -22,15 +22,8 @@ from numpy.typing import NDArray
 
 from fastkm.kernels._jit import nested, parallel, serial
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import (
-    HIGH,
-    LOW,
-    SLACK,
-    chunk_bounds,
-    greater,
-    lesser,
-    two_sum,
-)
+from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
+from fastkm.kernels.select import greater, lesser
 
 Array = NDArray[Any]
 

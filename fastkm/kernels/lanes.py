@@ -9,7 +9,8 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import chunk_bounds, lesser
+from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.select import lesser
 
 
 @inlined

@@ -16,18 +16,34 @@ one. (Two cuts and an addition of integers take 1.1 ns a term, `exact.add_cell` 
 """
 
 import math
+from typing import Any
 
 import numpy as np
+from numba import extending, types
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import add_cell, chunk_bounds, greater, lesser
+from fastkm.kernels.exact import add_cell, chunk_bounds
 from fastkm.kernels.lanes import block_distances
+from fastkm.kernels.select import greater, lesser
 
 BLOCK = 1024  # samples; at most 2^12, see above
 # Powers of two of the largest term between which u and its square are float64.
 LEAST, MOST = -900, 1000
 BITS = np.int64(2**63 - 1)  # all but the sign
+
+
+intrinsic: Any = extending.intrinsic  # kernels are not typed
+
+
+@intrinsic
+def bits_of(typingctx, value):
+    """Bits of a float64, as an integer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(types.int64))
+
+    return types.int64(types.float64), generate
 
 
 @inlined
@@ -101,11 +117,10 @@ def cut(terms, width, whole, rest):
 
     Returns p, or 0 where terms must be added one by one.
     """
-    bits = terms.view(np.int64)
     largest = np.int64(0)
     for lane in range(width):
-        largest = greater(largest, bits[lane] & BITS)
-    p = int(largest >> 52) - 1023 + 2
+        largest = greater(largest, bits_of(terms[lane]) & BITS)
+    p = (largest >> 52) - 1023 + 2
     if not LEAST < p < MOST:
         return 0
     m = math.ldexp(1.5, p)
@@ -150,12 +165,12 @@ def add_terms(terms, width, index, counts, whole, rest, numbers, totals, part, f
         for lane in range(width):
             add_cell(totals, part, index[lane], f, terms[lane])
         return
-    numbers[:] = 0
-    a, b = whole.view(np.int64), rest.view(np.int64)
+    for j in range(counts.size):
+        numbers[0, j] = numbers[1, j] = 0
     for lane in range(width):
         label = np.uint64(index[lane])  # unsigned: no test for an index from the end
-        numbers[0, label] += a[lane]
-        numbers[1, label] += b[lane]
+        numbers[0, label] += bits_of(whole[lane])
+        numbers[1, label] += bits_of(rest[lane])
     for j in range(counts.size):
         add_numbers(numbers[0, j], numbers[1, j], counts[j], p, totals, part, j, f)
 
@@ -168,11 +183,10 @@ def add_total(terms, width, whole, rest, totals, part, j):
         for lane in range(width):
             add_cell(totals, part, j, 0, terms[lane])
         return
-    a, b = whole.view(np.int64), rest.view(np.int64)
     some, more = np.int64(0), np.int64(0)
     for lane in range(width):
-        some += a[lane]
-        more += b[lane]
+        some += bits_of(whole[lane])
+        more += bits_of(rest[lane])
     add_numbers(some, more, np.int64(width), p, totals, part, j, 0)
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import chunk_bounds, distance, greater, lesser, rounded_up
+from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
+from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
 from fastkm.kernels.simd_rows import dot
 from fastkm.kernels.tiles import (
@@ -29,6 +30,12 @@ from fastkm.kernels.tiles import (
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64
 
 N_TILES = 4  # tiles of samples that share a run through the centers
+
+
+@inlined
+def squared(value):
+    """Square of a float32 in float64; of `**`, see `select`."""
+    return np.float64(value) * np.float64(value)
 
 
 @parallel
@@ -63,7 +70,7 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
         for lane in range(some.size):
             rest = squares[lane] * (1 + error)
             for c in range(n_coordinates):
-                rest -= np.float64(out[start + lane, c]) ** 2
+                rest -= squared(out[start + lane, c])
             out[start + lane, out.shape[1] - 1] = rounded_up(
                 math.sqrt(greater(rest, 0.0))
             )
@@ -77,10 +84,10 @@ def shorten(chunk, n_chunks, coordinates, n_lead, error, lead):
         square = 0.0
         for c in range(n_lead):
             lead[i, c] = coordinates[i, c]
-            square += np.float64(coordinates[i, c]) ** 2
+            square += squared(coordinates[i, c])
         rest = 0.0
         for c in range(n_lead, coordinates.shape[1]):
-            rest += np.float64(coordinates[i, c]) ** 2
+            rest += squared(coordinates[i, c])
         lead[i, n_lead] = rounded_up(math.sqrt(rest + error * (rest + square)))
 
 
@@ -97,12 +104,11 @@ def count_passed(
     row_width = center_rows.size // norms.size
     width = center_coordinates.size // norms.size
     first, last = chunk_bounds(chunk, n_chunks, coordinates.shape[0])
-    flat_rows, flat_coordinates = rows.ravel(), coordinates.ravel()
     for r in range(first, last):
         best = np.float32(math.inf)
         for j in range(norms.size):
             product: float = dot(
-                flat_rows, r * row_width, center_rows, j * row_width, row_width
+                rows, r * row_width, center_rows, j * row_width, row_width
             )
             best = lesser(best, norms[j] - product)
         for j in range(norms.size):
@@ -117,7 +123,7 @@ def count_passed(
                 n += 1
             if n == leads.size:
                 product = dot(
-                    flat_coordinates, r * width, center_coordinates, j * width, width
+                    coordinates, r * width, center_coordinates, j * width, width
                 )
                 passed[chunk, n] += norms[j] - product <= best
 
@@ -304,7 +310,6 @@ def label_by_prefix(
     many were computed in full, and how many samples needed exact distances.
     """
     n_lead, width = lead.shape[1], coordinates.shape[1]
-    all_coordinates = coordinates.ravel()
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     size = N_TILES * LANES_32
@@ -358,7 +363,7 @@ def label_by_prefix(
             n_passed += n_found[r]
             near[0], near_scores[0] = hinted[r], best[r]
             n_near, limit, slack = compare(
-                X, i, shift, margin, row, center_rows, norms, all_coordinates,
+                X, i, shift, margin, row, center_rows, norms, coordinates,
                 center_coordinates, width, found[r], n_found[r], near, near_scores,
                 limits[r],
             )  # fmt: skip

@@ -13,16 +13,8 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import (
-    HIGH,
-    LOW,
-    SLACK,
-    add_term,
-    chunk_bounds,
-    greater,
-    lesser,
-    rounded_up,
-)
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds, rounded_up
+from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import lowest_bit, sift
 from fastkm.kernels.simd_rows import (
     AHEAD,

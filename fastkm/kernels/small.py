@@ -24,11 +24,10 @@ from fastkm.kernels.exact import (
     add_term,
     chunk_bounds,
     drawn,
-    greater,
-    lesser,
     two_sum,
 )
 from fastkm.kernels.lanes import block_distances, load_block
+from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd_rows import TERMS, add_terms
 from fastkm.kernels.sums import add_sample
 from fastkm.kernels.tiles import partial_size, scan

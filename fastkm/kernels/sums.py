@@ -8,16 +8,8 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import (
-    HIGH,
-    LOW,
-    SLACK,
-    add_cell,
-    chunk_bounds,
-    greater,
-    lesser,
-    two_sum,
-)
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_row
 
 CHANGED_BLOCK = 512

@@ -6,8 +6,9 @@ import numpy as np
 
 from fastkm.kernels._jit import parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import add_term, chunk_bounds, lesser
+from fastkm.kernels.exact import add_term, chunk_bounds
 from fastkm.kernels.lanes import block_distances
+from fastkm.kernels.select import lesser
 
 
 @parallel

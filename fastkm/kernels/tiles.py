@@ -15,7 +15,8 @@ import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import chunk_bounds, greater, lesser, rounded_down
+from fastkm.kernels.exact import chunk_bounds, rounded_down
+from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import tile
 from fastkm.kernels.simd_rows import load_column, load_square
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64, VECTOR_BYTES, VECTORS
