@@ -117,7 +117,7 @@ def cut(terms, width, whole, rest):
 
     Returns p, or 0 where terms must be added one by one.
     """
-    largest = np.int64(0)
+    largest: Any = np.int64(0)
     for lane in range(width):
         largest = greater(largest, bits_of(terms[lane]) & BITS)
     p = (largest >> 52) - 1023 + 2
