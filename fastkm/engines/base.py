@@ -127,6 +127,10 @@ class Held:
         worth = int(nanoseconds / 150_000)
         return max(1, min(self.n_threads, self.n_samples, worth))
 
+    def foreseen(self, n_last: int) -> int:
+        """Samples to expect after so many in the last step: a new run begins anew."""
+        return max(n_last, self.n_samples // 16)
+
     def no_totals(self, n_clusters: int) -> Array:
         """Tables for `sums.update`, one for each thread."""
         n_columns = self.n_features + 1
@@ -189,6 +193,7 @@ class InMemory(Held):
         self._labels = self._spare = np.empty(0, np.int32)
         self._totals = np.empty((1, 3, 0, 0))
         self._centers = np.empty((0, self.n_features))  # float64, of these labels
+        self._n_changed = 0  # by the last step
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         """Write the labels of all samples; centers are float64.
@@ -211,8 +216,12 @@ class InMemory(Held):
         self.find(centers, labels, keep=True)
         # Without the labels of the step before, what samples left is not known.
         touched = np.full(n_clusters, anew)
-        n_changed = self.update(self._labels, labels, self._totals, touched)
+        expected = self.n_samples if anew else self._n_changed
+        n_changed = self.update(
+            self._labels, labels, self._totals, touched, expected=expected
+        )
         self._labels, self._spare, self._centers = labels, self._labels, centers
+        self._n_changed = n_changed
         return Step(self.joined(self._totals, n_clusters), n_changed, touched)
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
@@ -221,11 +230,26 @@ class InMemory(Held):
         n_changed = self.update(nowhere, labels, totals, touched)
         return Step(self.joined(totals, n_clusters), n_changed, touched)
 
-    def update(self, before: Array, after: Array, totals: Array, touched: Array) -> int:
-        """Bring tables of sums from labels to labels; returns how many changed."""
+    def update(
+        self,
+        before: Array,
+        after: Array,
+        totals: Array,
+        touched: Array,
+        *,
+        expected: int | None = None,
+    ) -> int:
+        """Bring tables of sums from labels to labels; returns how many changed.
+
+        Where few are `expected` to (None: all), no thread is started for them, and one
+        table takes all differences: what counts is the sum over the tables.
+        """
+        n_moved = self.n_samples if expected is None else self.foreseen(expected)
+        worth = self.n_chunks(1.0 * self.n_samples + 1.0 * n_moved * self.n_features)
+        totals = totals[:worth]
         n_chunks = len(totals)
         if n_chunks == 1:
-            n_chunks = min(self.n_chunks(1.0 * self.X.size), self.n_features // 8 + 1)
+            n_chunks = min(worth, self.n_features // 8 + 1)
         changed = sums.update(
             n_chunks, self.X, self.kernel_weights, before, after, totals, touched
         )

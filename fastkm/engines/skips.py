@@ -45,9 +45,12 @@ class Skips(Tiles):
         super().__init__(X, weights, n_threads)
         self.keys = np.empty(self.n_samples, np.float32)
         self.room = np.empty(0)
+        self._n_open = self.n_samples  # that the last call labelled
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 48))
+        per_sample = self.n_features * (0.5 + len(centers) / 48)
+        work = 2.0 * self.n_samples + self.foreseen(self._n_open) * per_sample
+        n_chunks = self.n_chunks(work)
         if len(self._centers) != len(centers):
             n_open, left = self.n_samples, NONE
             room = np.zeros(len(centers))
@@ -61,6 +64,7 @@ class Skips(Tiles):
             )
             left = np.array(counts)
             n_open = int(left.sum())
+        self._n_open = n_open
         self.counts["samples labelled"] += n_open
         self.counts["samples skipped"] += self.n_samples - n_open
         if n_open:
