@@ -14,13 +14,12 @@ import numpy as np
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds, rounded_up
+from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import lowest_bit, sift
 from fastkm.kernels.simd_rows import (
     AHEAD,
     ROWS,
-    TERMS,
-    add_terms,
     prefetch_row,
     row_distances,
 )
@@ -29,7 +28,6 @@ from fastkm.kernels.vectors import GROUP, LANES_32
 
 BLOCK = 1024  # samples of a block: a multiple of every LANES_32 and of WIDE
 TILES = BLOCK // LANES_32
-WIDE = 4 * TERMS  # sums in lanes: four chains of additions keep the adders busy
 FEW = BLOCK // 16  # improved samples up to which a block is not summed anew
 
 
@@ -118,22 +116,13 @@ def sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, to
     size = lesser(BLOCK, nearest.size - first)
     for r in range(size):
         terms[0, r] = weights[first + r if weights.size > 1 else 0] * nearest[first + r]
-    for r in range(size, BLOCK):
-        terms[0, r] = 0.0
     for n in range(n_rows):
         i = rows[n]
         terms[0, i - first] = weights[i if weights.size > 1 else 0] * distances[n]
-    for row in range(3):
-        total[row] = 0.0
-        for lane in range(WIDE):
-            lanes[row, lane] = 0.0
-    for start in range(0, BLOCK, WIDE):
-        for chain in range(0, WIDE, TERMS):
-            add_terms(terms, 0, start + chain, 1.0, lanes, chain, WIDE)
-    for lane in range(WIDE):
-        add_term(total, lanes[HIGH, lane])
-        add_term(total, lanes[LOW, lane])
-        total[SLACK] += lanes[SLACK, lane]
+    add_lanes(terms, size, lanes)
+    for part in range(3):
+        total[part] = 0.0
+    join_lanes(lanes, total)
 
 
 @nested
@@ -178,7 +167,7 @@ def potentials(
     listed = empty(n_trials, np.int64)
     distances = empty(BLOCK, np.float64)
     terms = empty((1, BLOCK), np.float64)
-    lanes = empty((3, WIDE), np.float64)
+    lanes = zeros((3, WIDE), np.float64)
     total = empty(3, np.float64)
     for block in range(start, stop):
         last = lesser((block + 1) * TILES, masks.size // n_places)
@@ -212,7 +201,7 @@ def sum_blocks(chunk, n_chunks, nearest, weights, block_totals):
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
     no_rows, no_distances = empty(0, np.int64), empty(0, np.float64)
     terms = empty((1, BLOCK), np.float64)
-    lanes = empty((3, WIDE), np.float64)
+    lanes = zeros((3, WIDE), np.float64)
     for block in range(start, stop):
         sum_block(
             nearest, weights, block, no_rows, 0, no_distances, terms, lanes,
@@ -233,7 +222,7 @@ def choose(
     rows = empty(BLOCK, np.int64)
     distances = empty(BLOCK, np.float64)
     terms = empty((1, BLOCK), np.float64)
-    lanes = empty((3, WIDE), np.float64)
+    lanes = zeros((3, WIDE), np.float64)
     total = empty(3, np.float64)
     for block in range(start, stop):
         n_rows = list_marked(X, masks, n_places, t, block, rows)

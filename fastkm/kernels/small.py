@@ -21,14 +21,13 @@ from fastkm.kernels.exact import (
     HIGH,
     LOW,
     SLACK,
-    add_term,
     chunk_bounds,
     drawn,
     two_sum,
 )
 from fastkm.kernels.lanes import block_distances, load_block
+from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
-from fastkm.kernels.simd_rows import TERMS, add_terms
 from fastkm.kernels.sums import add_sample
 from fastkm.kernels.tiles import partial_size, scan
 from fastkm.kernels.vectors import GROUP, LANES_64
@@ -36,7 +35,6 @@ from fastkm.kernels.vectors import GROUP, LANES_64
 # How a run ended.
 LEFT, UNCHANGED, TOL, MAX_ITER = 0, 1, 2, 3
 BLOCK = 512  # samples whose distances stay in the L1 cache
-WIDE = 4 * TERMS  # sums in lanes: four chains of additions keep the adders busy
 
 
 @inlined
@@ -49,24 +47,10 @@ def full(size, value):
 
 
 @inlined
-def add_lanes(terms, size, lanes):
-    """Add terms[0, :size] to exact sums in lanes (3, WIDE); zeros fill up the last."""
-    for r in range(size, (size + WIDE - 1) // WIDE * WIDE):
-        terms[0, r] = 0.0
-    for start in range(0, size, WIDE):
-        for chain in range(0, WIDE, TERMS):
-            add_terms(terms, 0, start + chain, 1.0, lanes, chain, WIDE)
-
-
-@inlined
 def joined(lanes):
     """Sum of all lanes rounded once, and whether that is certain; lanes are cleared."""
     total = zeros(3, np.float64)
-    for lane in range(WIDE):
-        add_term(total, lanes[HIGH, lane])
-        add_term(total, lanes[LOW, lane])
-        total[SLACK] += lanes[SLACK, lane]
-        lanes[HIGH, lane] = lanes[LOW, lane] = lanes[SLACK, lane] = 0.0
+    join_lanes(lanes, total)
     return total[HIGH] + total[LOW], total[SLACK] == 0
 
 
