@@ -15,20 +15,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm import engines, validation
+from fastkm import engines, kmeans_plusplus, validation
 from fastkm.datasets import load_mnist, make_blobs_and_tail, make_diagonal
 
 Array = NDArray[Any]
 
+LONGEST = 10_000  # iterations: never reached, a whole fit ends by itself
 N_THREADS = validation.check_n_threads(None)  # as many as fastkm takes by itself
 
 
 class Case(NamedTuple):
-    """What is clustered, into how many clusters, and how often the centers move."""
+    """What is clustered, into how many clusters, and how often the centers move.
+
+    start : seed of random initial centers; None for those of k-means++
+    """
 
     make: Callable[[], Array]
     n_clusters: int
     n_iter: int
+    start: int | None = 0
 
 
 class Work(NamedTuple):
@@ -99,8 +104,10 @@ def mnist(dtype: str) -> Array:
 
 
 CASES = {
-    "plane": Case(lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20),
-    "plane++": Case(lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20),
+    "plane": Case(lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20, 29),
+    "plane++": Case(
+        lambda: make_blobs_and_tail(2_500_000, random_state=0), 6, 20, None
+    ),
     "cells": Case(lambda: mixture(2_000_000, 2, 300, 3.0, "float64"), 1000, 1),
     "colours": Case(lambda: colours(1_000_000), 256, 2),
     "line": Case(lambda: mixture(5_000_000, 1, 64, 10.0, "float64"), 64, 3),
@@ -138,8 +145,12 @@ def initial_centers(X: Array, n_clusters: int, start: int = 0) -> Array:
 def work(name: str) -> Work:
     """Make a case."""
     case = CASES[name]
-    X = case.make()
-    return Work(X, initial_centers(X, case.n_clusters), case.n_iter)
+    X, k = case.make(), case.n_clusters
+    if case.start is None:
+        centers, _ = kmeans_plusplus(X, k, random_state=0, n_threads=N_THREADS)
+    else:
+        centers = initial_centers(X, k, case.start)
+    return Work(X, centers, case.n_iter)
 
 
 @functools.lru_cache(maxsize=1)

@@ -141,10 +141,15 @@ def version(name: str) -> str:
 
 
 class Pace(NamedTuple):
-    """Seconds per iteration."""
+    """Seconds per iteration, and of all else that a fit of one iteration does."""
 
     best: float
     median: float
+    rest: float
+
+    def fit(self, n_iter: int) -> float:
+        """Seconds of a fit of so many iterations that all cost the same."""
+        return self.rest + n_iter * self.best
 
 
 def race(runs: dict[str, Run], work: data.Work, n_rounds: int) -> dict[str, Pace]:
@@ -166,10 +171,9 @@ def race(runs: dict[str, Run], work: data.Work, n_rounds: int) -> dict[str, Pace
     paces = {}
     for name, rounds in times.items():
         short, long = zip(*rounds, strict=True)
-        paces[name] = Pace(
-            (min(long) - min(short)) / n_iter,
-            (statistics.median(long) - statistics.median(short)) / n_iter,
-        )
+        best = (min(long) - min(short)) / n_iter
+        median = (statistics.median(long) - statistics.median(short)) / n_iter
+        paces[name] = Pace(best, median, min(short) - best)
     return paces
 
 

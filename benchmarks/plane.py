@@ -21,8 +21,7 @@ if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import peers
-from benchmarks.data import N_THREADS, Array, elapsed, initial_centers
-from benchmarks.fits import LONGEST, extrapolated
+from benchmarks.data import LONGEST, N_THREADS, Array, Work, elapsed, initial_centers
 from fastkm import kmeans
 from fastkm.datasets import make_blobs_and_tail
 
@@ -43,8 +42,9 @@ def growth(largest: int) -> list[dict]:
         fit(X, centers)
         times = {"fastkm": elapsed(partial(fit, X, centers))}
         result = fit(X, centers, engine="blocks")
-        run = peers.find("scikit-learn")
-        times["scikit-learn"] = extrapolated(run, X, centers, 20, result.n_iter)
+        runs = {"scikit-learn": peers.find("scikit-learn")}
+        (pace,) = peers.race(runs, Work(X, centers, 20), n_rounds=1).values()
+        times["scikit-learn"] = pace.fit(result.n_iter)
         counts, n_steps = result.report.counts, result.n_iter + 1
         found.append(
             {
