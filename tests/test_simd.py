@@ -64,6 +64,40 @@ def test_row_distances_have_the_reference_bits(dtype, n_features, rng):
     assert distances.tolist() == expected.tolist()
 
 
+@njit
+def masks_of(samples, centers, n_pairs, norms, limits, masks):
+    simd.sift_integers(samples, 0, centers, 0, n_pairs, norms, 0, limits, 0, masks, 0)
+
+
+@njit
+def product(a, b):
+    return simd_rows.dot_integers(a, 0, b, 0, a.size)
+
+
+@pytest.mark.parametrize("most", [3, 2**14 - 1])
+@pytest.mark.parametrize("n_pairs", [1, 2, 33])
+def test_sift_and_product_of_integers(n_pairs, most, rng):
+    most = min(most, int((2**29 / (2 * n_pairs)) ** 0.5))  # as a sketch does
+    lanes = vectors.LANES_32
+    samples = rng.integers(-most, most, (n_pairs, lanes, 2), endpoint=True)
+    centers = rng.integers(-most, most, (n_pairs, GROUP, 2), endpoint=True) * -2
+    samples[:, 0], centers[:, 0] = most, -2 * most  # the largest sum there is
+    norms = rng.integers(0, 2**29, size=GROUP)
+    scores = norms + np.einsum("plh,prh->lr", samples, centers)
+    limits = scores[np.arange(lanes), rng.integers(0, GROUP, lanes)]  # and equality
+    limits[1], limits[2] = 2**31 - 1, 1 - 2**31
+    masks = np.zeros(GROUP, simd.MASK)
+    masks_of(
+        samples.astype(np.int16).ravel(), centers.astype(np.int16).ravel(), n_pairs,
+        norms.astype(np.int32), limits.astype(np.int32), masks,
+    )  # fmt: skip
+    bits = (masks >> np.arange(lanes, dtype=simd.MASK)[:, None]) & simd.MASK.type(1)
+    np.testing.assert_array_equal(bits.astype(bool), scores <= limits[:, None])
+
+    a, b = rng.integers(-most, most, (2, 3 * simd_rows.INTEGERS), endpoint=True)
+    assert product(a.astype(np.int16), b.astype(np.int16)) == a @ b
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_features", [1, 2, 7, 64, 333])
 def test_tile_keeps_the_best_two(dtype, n_features, rng):

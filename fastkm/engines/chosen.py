@@ -16,9 +16,9 @@ from fastkm.engines.base import Array, join_chunks
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.sketch import make_sketch
 from fastkm.kernels import exact, seeding
-from fastkm.kernels.seeding import BLOCK
+from fastkm.kernels.seeding import BLOCK, HIGHEST
 from fastkm.kernels.simd import MASK
-from fastkm.kernels.vectors import LANES_32
+from fastkm.kernels.vectors import GROUP, LANES_32
 
 ALL = np.iinfo(MASK).max
 NOTHING = np.zeros(3)  # an exact sum of no terms
@@ -64,7 +64,8 @@ class ChosenInMemory:
         self.indices: list[int] = []
         self.sketch = make_sketch(samples, n_clusters, n_trials)
         n_tiles = -(-samples.n_samples // LANES_32)
-        self.limits = np.full(n_tiles * LANES_32, -np.inf, np.float32)
+        self.width = self.sketch.packed.size // (n_tiles * LANES_32)
+        self.limits = np.full(n_tiles * LANES_32, -HIGHEST, np.int32)
         # The first is nearer than none, to all.
         self.candidates = np.array([first])
         self.masks = np.full((n_tiles, 1), ALL, MASK)
@@ -98,11 +99,12 @@ class ChosenInMemory:
             self._n_chunks(2.0),
             self.samples.X,
             self.samples.kernel_weights,
-            self.samples.X[self.candidates].astype(np.float64),
+            self.candidates,
             t,
-            self.masks.shape[1],
-            self.masks.ravel(),
+            self.masks,
             self.sketch.squares,
+            self.sketch.norms,
+            self.sketch.margin,
             self.nearest,
             self.limits,
             self.blocks,
@@ -110,16 +112,15 @@ class ChosenInMemory:
 
     def potentials(self, candidates: Array) -> list[float]:
         self.candidates = candidates
-        packed, norms = self.sketch.candidates(candidates)
-        if self.masks.shape[1] != norms.size:
-            self.masks = np.empty((len(self.masks), norms.size), MASK)
-        cost = 0.1 * packed.size + 2.0 * norms.size
-        if not packed.size:  # every sample is looked at
+        n_places = -(-len(candidates) // GROUP) * GROUP
+        if self.masks.shape[1] != n_places:
+            self.masks = np.empty((len(self.masks), n_places), MASK)
+        cost = (0.05 * self.width + 2.0) * n_places
+        if not self.sketch.packed.size:  # every sample is looked at
             self.masks.fill(ALL)
             cost += 0.3 * self.samples.n_features * len(candidates)
         n_chunks = self._n_chunks(cost)
         totals = np.zeros((n_chunks, len(candidates), 3))
-        rows = self.samples.X[candidates].astype(np.float64)
         seeding.potentials(
             n_chunks,
             self.samples.X,
@@ -128,16 +129,19 @@ class ChosenInMemory:
             self.limits,
             self.blocks,
             self.sketch.packed,
-            rows,
-            packed,
-            norms,
-            self.masks.ravel(),
+            self.sketch.squares,
+            self.sketch.norms,
+            self.sketch.closer,
+            self.sketch.closer_norms,
+            self.sketch.closer_margin,
+            candidates,
+            self.masks,
             totals,
         )
         joined = join_chunks(np.moveaxis(totals, 2, 1))
         values, uncertain = joined.rounded()
         for t in np.flatnonzero(uncertain):
-            _, distances = self.samples.assign(rows[t : t + 1])
+            _, distances = self.samples.assign(self.samples.X[candidates[t : t + 1]])
             values[t] = self.samples.inertia(np.minimum(self.nearest, distances))
         return [float(value) for value in values]
 

@@ -223,20 +223,101 @@ def sift(
                 sums[r, v] = cgutils.alloca_once(builder, emit.vector)
                 builder.store(norm, sums[r, v])
         _walk(emit, x, c, arguments[4], sums)
-        limit = [emit.load(at(limits, v * emit.width)) for v in range(VECTORS)]
-        for r in range(GROUP):
-            mask = ir.Constant(word, 0)
-            for v in range(VECTORS):
-                near = builder.fcmp_unordered("<=", builder.load(sums[r, v]), limit[v])
-                bits = builder.bitcast(near, ir.IntType(emit.width))
-                if word.width > emit.width:
-                    bits = builder.zext(bits, word)
-                bits = builder.shl(bits, ir.Constant(word, v * emit.width))
-                mask = builder.or_(mask, bits)
-            builder.store(mask, at(masks, r))
+        _write_masks(emit, sums, limits, word, masks, builder.fcmp_unordered)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def sift_integers(
+    typingctx,
+    samples,
+    sample_at,
+    centers,
+    center_at,
+    n_pairs,
+    norms,
+    norm_at,
+    limits,
+    limit_at,
+    masks,
+    mask_at,
+):
+    """Which scores of a register tile of integers are not above their lane's limit.
+
+    Samples and centers are int16, norms and limits int32, and features come in pairs:
+    samples[sample_at:] is [pair][lane][2], centers[center_at:] [pair][center][2].
+    masks[mask_at + r] gets one bit per lane for center r of the group, set where
+    norm + sample . center <= limits[limit_at + lane]. Nothing may overflow.
+    """
+    word = types.int64
+    signature = types.none(
+        *(samples, word, centers, word, word, norms, word, limits, word, masks, word)
+    )
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(builder, types.int32)
+        x, c, norms, limits, masks = pointers(
+            context,
+            builder,
+            signature,
+            arguments,
+            ((0, 1), (2, 3), (5, 6), (7, 8), (9, 10)),
+        )
+        n_pairs = arguments[4]
+        word = ir.IntType(signature.args[9].dtype.bitwidth)
+        halves = ir.VectorType(ir.IntType(16), 2 * emit.width)
+
+        def at(base, offset):
+            return emit.pointer(base, ir.Constant(ir.IntType(64), offset))
+
+        sums = {}
+        for r in range(GROUP):
+            norm = emit.splat(builder.load(at(norms, r)))
+            for v in range(VECTORS):
+                sums[r, v] = cgutils.alloca_once(builder, emit.vector)
+                builder.store(norm, sums[r, v])
+        with cgutils.for_range(builder, n_pairs) as loop:
+            step = ir.Constant(n_pairs.type, 2 * VECTORS * emit.width)
+            row = emit.pointer(x, builder.mul(loop.index, step))
+            step = ir.Constant(n_pairs.type, 2 * GROUP)
+            column = emit.pointer(c, builder.mul(loop.index, step))
+            vectors = [
+                emit.load(at(row, 2 * v * emit.width), halves) for v in range(VECTORS)
+            ]
+            for r in range(GROUP):
+                pair = emit.load(at(column, 2 * r), ir.VectorType(ir.IntType(16), 2))
+                center = emit.splat(builder.bitcast(pair, emit.element))
+                center = builder.bitcast(center, halves)
+                for v, vector in enumerate(vectors):
+                    total = builder.load(sums[r, v])
+                    total = builder.add(total, emit.pair_products(vector, center))
+                    builder.store(total, sums[r, v])
+        _write_masks(emit, sums, limits, word, masks, builder.icmp_signed)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _write_masks(emit, sums, limits, word, masks, compare):
+    """Write a bit for each lane whose sum is not above its limit, for each center."""
+    builder = emit.builder
+
+    def at(base, offset):
+        return emit.pointer(base, ir.Constant(ir.IntType(64), offset))
+
+    limit = [emit.load(at(limits, v * emit.width)) for v in range(VECTORS)]
+    for r in range(GROUP):
+        mask = ir.Constant(word, 0)
+        for v in range(VECTORS):
+            near = compare("<=", builder.load(sums[r, v]), limit[v])
+            bits = builder.bitcast(near, ir.IntType(emit.width))
+            if word.width > emit.width:
+                bits = builder.zext(bits, word)
+            bits = builder.shl(bits, ir.Constant(word, v * emit.width))
+            mask = builder.or_(mask, bits)
+        builder.store(mask, at(masks, r))
 
 
 @intrinsic

@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from fastkm.kernels.vectors import VECTOR_BYTES, Emitter, data, pointers, row
 
 DOT_STEP = VECTOR_BYTES  # float32 numbers in the four vectors that `dot` takes at once
+INTEGERS = VECTOR_BYTES // 2  # int16 numbers that `dot_integers` takes at once
 TERMS = VECTOR_BYTES // 8  # columns that `add_terms` takes at once
 ROWS = 2 * VECTOR_BYTES // 8  # samples that `row_distances` takes at once
 # Scattered rows to fetch ahead of their use. `sums.update` of a tenth of 1M x 8: 43 ns
@@ -27,6 +28,24 @@ def prefetch_row(typingctx, X, i):
         kind, _ = signature.args
         start, _ = row(context, builder, kind, *arguments)
         Emitter(builder, kind.dtype).prefetch(start)
+        return context.get_dummy_value()
+
+    return types.none(X, types.int64), generate
+
+
+@intrinsic
+def prefetch_lines(typingctx, X, i):
+    """Ask for all cache lines of X[i]: for rows of some hundred bytes."""
+
+    def generate(context, builder, signature, arguments):
+        kind, _ = signature.args
+        start, n_features = row(context, builder, kind, *arguments)
+        emit = Emitter(builder, kind.dtype)
+        per_line = ir.Constant(n_features.type, 512 // kind.dtype.bitwidth)
+        with cgutils.for_range_slice(
+            builder, ir.Constant(n_features.type, 0), n_features, per_line
+        ) as (f, _):
+            emit.prefetch(emit.pointer(start, f))
         return context.get_dummy_value()
 
     return types.none(X, types.int64), generate
@@ -238,6 +257,36 @@ def dot(typingctx, a, a_at, b, b_at, size):
             lanes = [(lane + half) % emit.width for lane in range(emit.width)]
             moved = emit.shuffle(total, undefined, lanes)
             total, half = builder.fadd(total, moved), half // 2
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return signature, generate
+
+
+@intrinsic
+def dot_integers(typingctx, a, a_at, b, b_at, size):
+    """Inner product of int16 vectors whose size is a multiple of INTEGERS, in int32."""
+    word = types.int64
+    signature = types.int32(a, word, b, word, word)
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(builder, types.int32)
+        a, b = pointers(context, builder, signature, arguments, ((0, 1), (2, 3)))
+        size = arguments[4]
+        halves = ir.VectorType(ir.IntType(16), INTEGERS)
+        slot = cgutils.alloca_once(builder, emit.vector)
+        builder.store(ir.Constant(emit.vector, None), slot)
+        step = ir.Constant(size.type, INTEGERS)
+        with cgutils.for_range(builder, builder.sdiv(size, step)) as loop:
+            at = builder.mul(loop.index, step)
+            left, right = (emit.load(emit.pointer(x, at), halves) for x in (a, b))
+            products = emit.pair_products(left, right)
+            builder.store(builder.add(builder.load(slot), products), slot)
+        total, half = builder.load(slot), emit.width // 2
+        undefined = ir.Constant(emit.vector, ir.Undefined)
+        while half:
+            lanes = [(lane + half) % emit.width for lane in range(emit.width)]
+            total = builder.add(total, emit.shuffle(total, undefined, lanes))
+            half //= 2
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return signature, generate

@@ -89,6 +89,23 @@ class Emitter:
         )
         return self.builder.call(function, [a, b, c])
 
+    def pair_products(self, a, b):
+        """Sums of the products of neighbours, a[2i] b[2i] + a[2i + 1] b[2i + 1].
+
+        Of vectors of int16 of twice the lanes; LLVM makes one instruction of it where
+        the CPU has it.
+        """
+        wide = ir.VectorType(self.element, 2 * self.width)
+        products = self.builder.mul(
+            self.builder.sext(a, wide), self.builder.sext(b, wide)
+        )
+        undefined = ir.Constant(wide, ir.Undefined)
+        first, second = (
+            self.shuffle(products, undefined, list(range(n, 2 * self.width, 2)))
+            for n in (0, 1)
+        )
+        return self.builder.add(first, second)
+
     def prefetch(self, pointer):
         """Ask for a cache line that will be read soon; harmless past the end."""
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
