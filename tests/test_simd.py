@@ -66,7 +66,7 @@ def test_row_distances_have_the_reference_bits(dtype, n_features, rng):
 
 @njit
 def masks_of(samples, centers, n_pairs, norms, limits, masks):
-    simd.sift_integers(samples, 0, centers, 0, n_pairs, norms, 0, limits, 0, masks, 0)
+    simd.sift(samples, 0, centers, 0, n_pairs, norms, 0, limits, 0, masks, 0)
 
 
 @njit

@@ -16,7 +16,8 @@ from fastkm.engines.base import Array, join_chunks
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.sketch import make_sketch
 from fastkm.kernels import exact, seeding
-from fastkm.kernels.seeding import BLOCK, HIGHEST
+from fastkm.kernels.integers import HIGHEST
+from fastkm.kernels.seeding import BLOCK
 from fastkm.kernels.simd import MASK
 from fastkm.kernels.vectors import GROUP, LANES_32
 

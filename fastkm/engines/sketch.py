@@ -1,58 +1,24 @@
 """Sketch: few small integers per sample that rule out most candidates of a seeding.
 
-A sample's sketch is a rounded image u(x) under a map that never lengthens distances:
-two samples whose sketches lie farther apart than the rounding explains are at least as
-far apart themselves. Exact integers need no analysis of sums.
-
-With few features u(x) = x - shift; with many, coordinates y = Q'(x - shift) in an
-orthonormal basis and the norm r of the rest. |u(x) - u(c)| <= |x - c|, because
-|x - c|^2 = |y - z|^2 + |rest of x - rest of c|^2, the latter at least (r - s)^2.
-The sketch is v = clip(round(scale u~)), p integers from -most to most, of the computed
-u~. Clipping lengthens no distance either, and rounding moves a point by sqrt(p) / 2 at
-most. Let N = |x - shift|, and let |u~ - u| <= a N. Then for every candidate c
-
-    |v(x) - v(c)| <= scale (|x - c| + a (N + N_c)) + sqrt(p),    N_c <= N + |x - c|.
-
-A candidate that does not come nearer than the sample's current distance m (both as
-computed: D) changes nothing. With d features and w = 2^-53, D >= |x - c|^2 (1 - 1.01
-(d + 2) w) up to underflow, so one that does come nearer has |x - c| <= (1 + (d + 4) w)
-sqrt(m) + sqrt(d t), t the smallest number above 0, and
-
-    |v(x) - v(c)|^2 <= (scale ((1 + (d + 4) w + a) sqrt(m) + 2 a N) + 1.01 sqrt(p))^2.
-
-1.01 instead of 1 has room for the underflow, as scale sqrt(d t) is tiny, and for the
-roundings of scale u~ (most 2^-51) and of the coefficients. The square is computed in
-float64 with a relative error of 2^-49; where it fits into an int32 that is less than 1,
-and `seeding.limit_of` adds 2. Left of it |v(x)|^2 + |v(c)|^2 - 2 v(x).v(c) is taken
-apart: what is the sample's goes into its limit, the rest is the candidate's score, at
-most 3 p most^2 < 2^31 in every partial sum.
-
-What a is: without a basis, one rounding of each difference, 2^-52. With one, |y~ - y|
-<= e N with e = `Basis.error`; and the square of the computed norm of the rest is above
-that of the norm, by at most 2.1 `Basis.rest_error` N^2, before it is rounded up to
-float32: e + sqrt(2.1 rest_error) + 2^-22 for both; twice as much under the root once
-`prefix.shorten` has put further coordinates into the rest. Coordinates that underflow
-in float32 are off by 2^-150 sqrt(p) more, less than 0.001 sqrt(p) as scale is below
-2^14 / 2^-126.
-
-With very many features, samples that the leading coordinates leave are looked at
-through a second sketch of WIDE numbers before their distance is computed.
-
-Where N^2 is 1e37 or more, float32 coordinates may overflow: such samples have no limit,
-and such candidates no score.
+They are images as in `engines.integers`: all features less a shift, or coordinates in
+a basis. A candidate outside of a sample's reach, with its distance to the nearest
+sample chosen so far, would not come nearer. With very many features, samples that some
+leading coordinates leave are looked at through more of them before their distance is
+computed.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from fastkm.engines.base import Array, read_only
+from fastkm.engines.basis import Basis, make_basis
+from fastkm.engines.integers import rounding
 from fastkm.engines.lanes import Lanes
-from fastkm.engines.prefix import Basis, make_basis
-from fastkm.kernels import prefix, seeding
+from fastkm.kernels import integers, prefix, seeding
+from fastkm.kernels.integers import ROUNDED
 from fastkm.kernels.simd_rows import INTEGERS
 from fastkm.kernels.vectors import LANES_32
 
@@ -61,8 +27,6 @@ FEW_PAIRS = 36  # for each sample, up to which more features than these are not 
 LEADS = (4, 8, 16, 32, 64)  # coordinates of a basis
 WIDE, MANY_PAIRS = 192, 1000  # numbers of a closer look, and pairs that repay it
 SOME_ROWS, PILOT_ROWS, PILOT_CANDIDATES, MOST_CHOSEN = 1024, 256, 16, 256
-LARGEST, SQUARES = 2**14 - 1, 2**29  # an integer of a sketch, and the sum of squares
-USUAL, ROOM = 0.98, 2.0  # share of the samples that fit in so many times over
 
 # Costs in columns of a pair that the sieve takes (0.01 ns with two threads of a
 # Zen 3): a column of what is fetched by itself, of a projection, of packing.
@@ -122,31 +86,6 @@ def parted(basis: Basis, rows: Array, leads: Array) -> tuple[Array, Array]:
     return coordinates, np.sqrt(np.maximum(square - inside, 0.0)).T
 
 
-class Rounding(NamedTuple):
-    """How numbers become integers, and the coefficients of `seeding.limit_of`."""
-
-    scale: float
-    most: float
-    margin: Array
-
-
-def rounding(some: Array, n_features: int, error: float) -> Rounding:
-    """Give the rounding of numbers like some (n_some, p), with a = error.
-
-    Outliers are clipped: they do not make the integers of all others small.
-    """
-    n_values = some.shape[1]
-    most = min(LARGEST, math.isqrt(SQUARES // n_values))
-    sizes = np.sort(np.abs(some), axis=0)
-    usual = float(sizes[int(USUAL * (len(sizes) - 1))].max())
-    if not 0 < usual < math.inf:
-        usual = 1.0
-    scale = most / max(ROOM * usual, float(np.finfo(np.float32).tiny))
-    own = scale * (1 + (n_features + 4) * 2.0**-53 + error)
-    margin = np.array([own, 2 * scale * error, 1.01 * math.sqrt(n_values)])
-    return Rounding(scale, float(most), margin)
-
-
 class NoSketch:
     """In the place of a sketch that would not pay: no candidate is ruled out.
 
@@ -166,40 +105,43 @@ class Sketch(NoSketch):
     """The sketch of some samples (see the module).
 
     2 bytes per sample for each coordinate, at most 64 of them or all features, and 12
-    more; 388 for a closer look. While it is made, 4 for each number of a basis.
+    more; 388 for a closer look. While it is made, 6 for each of these numbers.
     """
 
     def __init__(self, samples: Lanes, n_clusters: int, n_trials: int) -> None:
-        X, d = samples.X, samples.n_features
+        X = samples.X
         every = max(1, len(X) // SOME_ROWS)
         some = read_only(X[::every].astype(np.float64))
         shift = some.mean(axis=0)
         origin = np.zeros(len(X), np.int32)  # the one center of all
         self.squares = samples.own_distances(shift[None], origin)
         chosen = choose_basis(some, shift, n_clusters, n_trials, X.itemsize)
-        values, error = X, 2.0**-52
-        if chosen:
-            basis, lead = chosen
-            values = self._project(samples, shift, basis)
-            error = basis.error + 2.0**-22 + math.sqrt(2.1 * basis.rest_error)
-            if lead < basis.n_coordinates:
-                self._round_rows(samples, values, rounding(values[::every], d, error))
-                error = basis.error + 2.0**-22 + math.sqrt(4.2 * basis.rest_error)
-                wide, n_chunks = values, samples.n_chunks(1.0 * values.size)
-                values = np.empty((len(X), lead + 1), np.float32)
-                prefix.shorten(n_chunks, wide, lead, basis.rest_error, values)
-            shift = np.zeros(values.shape[1])
-            values = read_only(values)
-        how = rounding(values[::every] - shift, d, error)
-        self.margin = how.margin
-        n_tiles = -(-len(X) // LANES_32)
-        n_pairs = -(-values.shape[1] // 2)
-        self.packed = np.zeros(n_tiles * n_pairs * 2 * LANES_32, np.int16)
-        self.norms = np.empty(len(X), np.int32)
-        n_chunks = min(samples.n_chunks(1.5 * values.size), n_tiles)
-        seeding.pack_sketch(
-            n_chunks, values, shift, how.scale, how.most, self.packed, self.norms
+        basis, lead = chosen or (None, 0)
+        images = X
+        if basis is not None:
+            images = read_only(self._project(samples, shift, basis))
+            shift = np.zeros(images.shape[1])
+        how = rounding(images[::every] - shift, samples.n_features, basis)
+        is_closer = basis is not None and lead < basis.n_coordinates
+        n_columns = images.shape[1]
+        if is_closer:
+            n_columns = -(-n_columns // INTEGERS) * INTEGERS
+        rows = np.zeros((len(X), n_columns), np.int16)
+        self.norms, self.margin = np.empty(len(X), np.int32), how.margin
+        n_chunks = samples.n_chunks(1.5 * images.size)
+        integers.round_rows(
+            n_chunks, images, shift, how.scale, how.most, rows, self.norms
         )
+        if is_closer:
+            self.closer, self.closer_norms = rows, self.norms
+            self.closer_margin = how.margin
+            rows, self.norms = shortened(samples, rows, lead)
+            self.margin = how.margin + np.array([0.0, 0.0, ROUNDED])
+        n_tiles = -(-len(X) // LANES_32)
+        n_pairs = -(-rows.shape[1] // 2)
+        self.packed = np.zeros(n_tiles * n_pairs * 2 * LANES_32, np.int16)
+        n_chunks = min(samples.n_chunks(1.0 * rows.size), n_tiles)
+        seeding.pack_sketch(n_chunks, rows, self.packed)
 
     def _project(self, samples: Lanes, shift: Array, basis: Basis) -> Array:
         """Coordinates of X - shift, and the norm of the rest in the last column."""
@@ -216,16 +158,13 @@ class Sketch(NoSketch):
         )
         return coordinates
 
-    def _round_rows(self, samples: Lanes, values: Array, how: Rounding) -> None:
-        """Make what the closer look needs."""
-        width = -(-values.shape[1] // INTEGERS) * INTEGERS
-        self.closer = np.zeros((len(values), width), np.int16)
-        self.closer_norms = np.empty(len(values), np.int32)
-        self.closer_margin = how.margin
-        n_chunks = samples.n_chunks(1.5 * values.size)
-        seeding.round_rows(
-            n_chunks, values, how.scale, how.most, self.closer, self.closer_norms
-        )
+
+def shortened(samples: Lanes, rows: Array, n_lead: int) -> tuple[Array, Array]:
+    """Give the leading integers and the norm of the others, and their norms."""
+    lead = np.empty((len(rows), n_lead + 1), np.int16)
+    norms = np.empty(len(rows), np.int32)
+    integers.shorten(samples.n_chunks(1.0 * rows.size), rows, n_lead, lead, norms)
+    return lead, norms
 
 
 def make_sketch(samples: Lanes, n_clusters: int, n_trials: int) -> NoSketch:

@@ -37,8 +37,6 @@ def score_margin(
     reach: float,
     *,
     n_roundings: int | None = None,
-    from_norm: bool = False,
-    projection: float = 0.0,
 ) -> Array:
     """Give the coefficients of a gap between scores that certifies a label.
 
@@ -49,9 +47,7 @@ def score_margin(
 
     1. g(m) N C with m = n_roundings: the sum x~.c~, of which no term goes through more
        than m roundings (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
-       ed., section 3.1); d for a chain of d fused or multiplied and added terms.
-       `from_norm`: the sum starts from the half norm, which goes through as many, so
-       g(m) C^2 / 2 more;
+       ed., section 3.1); d for a chain of d fused or multiplied and added terms;
     2. 2.1 u N C: |x~ - x'| <= 1.01 u |x'|, |c~ - c'| <= 1.01 u |c'| and Cauchy-Schwarz;
     3. 0.6 (u + (d + 4) v) C^2: the half norm, summed in float64, then rounded;
     4. 1.1 u (C^2 / 2 + N C): the final addition of the two;
@@ -79,10 +75,6 @@ def score_margin(
         The largest |c'|^2, as computed in float64.
     n_roundings : int, optional
         n_features when None.
-    from_norm : bool, default False
-        Whether sums start from the half norm (`simd.sift`).
-    projection : float
-        A further error of scores, relative to N C (`engines.prefix.sieve_margin`).
 
     Returns
     -------
@@ -94,8 +86,8 @@ def score_margin(
     m = d if n_roundings is None else n_roundings
     chain = m * u / (1 - m * u)
     C = math.sqrt(reach) * (1 + 4 * u + d * v) + math.sqrt(d * tiny)
-    pair = chain + 2.1 * u + 1.1 * u + projection
-    square = 0.6 * (u + (d + 4) * v) + 0.55 * u + (0.5 * chain if from_norm else 0)
+    pair = chain + 2.1 * u + 1.1 * u
+    square = 0.6 * (u + (d + 4) * v) + 0.55 * u
     own = 0.6 * (d + 2) * v
     lost = 4 * (d + 4) * tiny
     m0 = 2.02 * ((square + own) * C * C + lost * (1 + C))

@@ -1,12 +1,12 @@
 """Nearest centers by a few leading coordinates: most pairs are never computed.
 
-Samples and centers are reduced to coordinates in an orthonormal basis and the norm of
-the rest, an upper bound. In these numbers a score can only come out lower than in all
-features, so a center whose reduced score is above the limit of a sample is out: its
-distance is greater, `engines.prefix.sieve_margin` proves it. Three sieves follow one
-another: a few coordinates of all pairs (`simd.sift`), more coordinates of those that
-passed (`simd_rows.dot`), all features of the rest. What then lies within the rounding
-error of the best is decided by exact distances, so that labels are the reference's.
+Samples and centers are reduced to small integers, coordinates in an orthonormal basis
+and the norm of the rest, which lie apart only where these do (`engines.integers`). A
+center out of a sample's reach is farther than a good candidate. Three sieves follow one
+another: a few integers of all pairs (`simd.sift`), more of those that passed
+(`simd_rows.dot_integers`), scores in all features of the rest. What then lies within
+their rounding error of the best is decided by exact distances, so that labels are the
+reference's.
 """
 
 import math
@@ -16,9 +16,16 @@ import numpy as np
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
+from fastkm.kernels.integers import (
+    HIGHEST,
+    ROUNDED,
+    limit_of,
+    put_sample,
+    reach_of,
+)
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
-from fastkm.kernels.simd_rows import dot
+from fastkm.kernels.simd_rows import dot, dot_integers
 from fastkm.kernels.tiles import (
     CENTER_BYTES,
     DEPTH,
@@ -77,55 +84,43 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
 
 
 @parallel
-def shorten(chunk, n_chunks, coordinates, n_lead, error, lead):
-    """The first n_lead coordinates, and the norm of all others, from `project`."""
-    first, last = chunk_bounds(chunk, n_chunks, coordinates.shape[0])
-    for i in range(first, last):
-        square = 0.0
-        for c in range(n_lead):
-            lead[i, c] = coordinates[i, c]
-            square += squared(coordinates[i, c])
-        rest = 0.0
-        for c in range(n_lead, coordinates.shape[1]):
-            rest += squared(coordinates[i, c])
-        lead[i, n_lead] = rounded_up(math.sqrt(rest + error * (rest + square)))
-
-
-@parallel
 def count_passed(
-    chunk, n_chunks, rows, coordinates, rests, center_rows, norms, center_coordinates,
-    center_rests, leads, passed,
+    chunk, n_chunks, rows, center_rows, norms, squares, margin, integers,
+    center_integers, rests, center_rests, leads, passed,
 ):  # fmt: skip
-    """Pairs that a first sieve of leads[l] coordinates lets pass, for each l, of all.
+    """How many centers a first sieve of leads[l] integers lets pass, for each l.
 
-    And those that all coordinates let pass, last; passed (n_chunks, n_leads + 1).
-    Against the best full score; rests (n, n_leads) are the norms beyond a sieve.
+    And how many all integers let pass, last; passed (n_rows, n_leads + 1). Against the
+    best full score; rests (n, n_leads) are the norms beyond a sieve.
     """
-    row_width = center_rows.size // norms.size
-    width = center_coordinates.size // norms.size
-    first, last = chunk_bounds(chunk, n_chunks, coordinates.shape[0])
+    n_clusters, width = center_integers.shape
+    row_width = center_rows.size // n_clusters
+    first, last = chunk_bounds(chunk, n_chunks, integers.shape[0])
     for r in range(first, last):
         best = np.float32(math.inf)
-        for j in range(norms.size):
+        for j in range(n_clusters):
             product: float = dot(
                 rows, r * row_width, center_rows, j * row_width, row_width
             )
             best = lesser(best, norms[j] - product)
-        for j in range(norms.size):
-            score, f, n = np.float64(norms[j]), 0, 0
+        reach = score_reach(squares[r], best, row_width, margin)
+        for j in range(n_clusters):
+            square, f, n = np.int64(0), 0, 0
             while n < leads.size:
                 while f < leads[n]:
-                    score -= coordinates[r, f] * center_coordinates[j * width + f]
+                    step = np.int64(integers[r, f]) - np.int64(center_integers[j, f])
+                    square += step * step
                     f += 1
-                if score - rests[r, n] * center_rests[j, n] > best:
+                rest = rests[r, n] - center_rests[j, n]
+                if square + rest * rest > (reach + ROUNDED) * (reach + ROUNDED):
                     break
-                passed[chunk, n] += 1
+                passed[r, n] += 1
                 n += 1
             if n == leads.size:
-                product = dot(
-                    coordinates, r * width, center_coordinates, j * width, width
-                )
-                passed[chunk, n] += norms[j] - product <= best
+                for f in range(leads[n - 1], width):
+                    step = np.int64(integers[r, f]) - np.int64(center_integers[j, f])
+                    square += step * step
+                passed[r, n] += square <= reach * reach
 
 
 @parallel
@@ -170,12 +165,18 @@ def load_row(X, i, shift, row):
 
 
 @inlined
-def slack_of(row, margin):
-    """How much a score may be above another and still win (`sieve_margin`)."""
+def slack_of(square, margin):
+    """How much a score may be above another and still win (`score_margin`)."""
     m0, m1, m2, floor, stretch = margin
-    square = np.float64(dot(row, 0, row, 0, row.size))
     norm = floor + stretch * math.sqrt(square)
     return m0 + norm * (m1 + norm * m2)
+
+
+@inlined
+def score_reach(square, score, n_features, margin):
+    """`integers.reach_of` centers with scores up to one given, of a sample |x'|^2."""
+    above = square * (1 + (n_features + 8) * 2.0**-52)
+    return reach_of(greater(above + 2 * np.float64(score), 0.0), square, margin)
 
 
 @inlined
@@ -185,17 +186,47 @@ def full_score(row, rows, norms, j):
 
 
 @nested
-def sieve(block, n_tiles, n_lead, centers, norms, limits, masks):
+def sieve(block, n_tiles, centers, norms, limits, masks):
     """Sift all pairs of a block, [tile][place] of masks."""
     n_places = norms.size
-    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_lead))
+    width = centers.size // n_places
+    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 2 * width))
     for first in range(0, n_places, chunk):
         for t in range(n_tiles):
             for place in range(first, lesser(first + chunk, n_places), GROUP):
                 sift(
-                    block, t * n_lead * LANES_32, centers, place * n_lead, n_lead,
+                    block, t * width * LANES_32, centers, place * width, width // 2,
                     norms, place, limits, t * LANES_32, masks, t * n_places + place,
                 )  # fmt: skip
+
+
+@nested
+def guess(block, n_tiles, centers, norms, index):
+    """Centers of about the least scores of a block, of the same integers in float32."""
+    n_lead = centers.size // norms.size
+    floats = empty(block.size, np.float32)
+    float_centers = empty(centers.size, np.float32)
+    float_norms = empty(norms.size, np.float32)
+    for t in range(n_tiles):
+        at = t * n_lead * LANES_32
+        for f in range(n_lead):
+            for lane in range(LANES_32):
+                floats[at + f * LANES_32 + lane] = block[
+                    at + (f // 2 * LANES_32 + lane) * 2 + f % 2
+                ]
+    for place in range(norms.size):
+        at = place // GROUP * GROUP * n_lead
+        float_norms[place] = norms[place]
+        for f in range(n_lead):
+            float_centers[at + f * GROUP + place % GROUP] = centers[
+                at + (f // 2 * GROUP + place % GROUP) * 2 + f % 2
+            ]
+    best, second = empty(index.size, np.float32), empty(index.size, np.float32)
+    partial = empty(partial_size(n_lead, 4), np.float32)
+    n_rows = n_tiles * LANES_32
+    scan(
+        floats, n_rows, n_lead, float_centers, float_norms, partial, best, second, index
+    )
 
 
 @nested
@@ -217,32 +248,34 @@ def gather(masks, n_tiles, n_places, ids, found, n_found):
 
 @nested
 def compare(
-    X, i, shift, margin, row, center_rows, norms, coordinates, center_coordinates,
-    width, found, n_found, near, scores, limit,
+    X, i, shift, slack, square, row, center_rows, norms, integers, own_norm,
+    center_integers, center_norms, margin, found, n_found, near, scores, limit,
 ):  # fmt: skip
     """Full scores of the centers found that pass the second sieve, too.
 
     They join near and scores, which hold a first center. Every better score lowers
-    the limit. Returns how many there are, the limit, and the sample's slack if they are
-    more than one.
+    the limit. Returns how many there are, and the limit.
     """
-    best, slack, n_near = scores[0], 0.0, 1
+    best, n_near, width = scores[0], 1, integers.shape[1]
+    reach = score_reach(square, limit, X.shape[1], margin)
+    most = limit_of(reach, own_norm)
     for n in range(n_found):
         c = np.int64(found[n])
-        product: float = dot(
-            coordinates, i * width, center_coordinates, c * width, width
+        product = np.int64(
+            dot_integers(integers, i * width, center_integers, c * width, width)
         )
-        if c == near[0] or norms[c] - product > limit:
+        if c == near[0] or center_norms[c] - 2 * product > most:
             continue
         if n_near == 1:
             load_row(X, i, shift, row)
-            slack = slack_of(row, margin)
         near[n_near], scores[n_near] = c, full_score(row, center_rows, norms, c)
         if scores[n_near] < best:
             best = scores[n_near]
             limit = rounded_up(np.float64(best) + slack)
+            reach = score_reach(square, limit, X.shape[1], margin)
+            most = limit_of(reach, own_norm)
         n_near += 1
-    return n_near, limit, slack
+    return n_near, limit
 
 
 @inlined
@@ -276,13 +309,18 @@ def label_by_prefix(
     left,
     hints,
     shift,
+    score_margin,
+    squares,
     margin,
     lead,
-    coordinates,
-    lead_centers,
     lead_norms,
+    integers,
+    integer_norms,
+    lead_centers,
+    lead_center_norms,
     ids,
-    center_coordinates,
+    center_integers,
+    center_integer_norms,
     center_rows,
     norms,
     centers,
@@ -294,12 +332,13 @@ def label_by_prefix(
     """Write the labels of the samples in the queue (as `tiles.label_by_scores`).
 
     Candidates are the centers of `ids`, and hints[i]. With no hints, all centers are
-    in `ids`, and the one with the best reduced score takes the place of a hint.
+    in `ids`, and one with about the best reduced score takes the place of a hint.
 
-    lead (n_samples, n_lead + 1) and coordinates (n_samples, width) are the samples as
-    `shorten` and `project` give them, center_coordinates the centers likewise,
-    lead_centers the centers of `ids` packed as in `tiles.pack_scores`, center_rows all
-    features (float32, shifted) and norms half their squared norms, both in one vector.
+    lead (n_samples, an even number) and integers (n_samples, width) are images of the
+    samples with their squared norms, in reach as `margin` says, and squares the norms
+    |x'|^2; center_integers are the centers likewise, lead_centers those of `ids` packed
+    by `integers.pack_centers`, center_rows all features (float32, shifted) and norms
+    half their squared norms, both in one vector.
 
     known[i] are the score of the hint, and the limit to what can win (where not
     infinite), for samples whose hint has not moved; scores (n_samples, 2) gets them for
@@ -309,19 +348,17 @@ def label_by_prefix(
     left in the queue. Returns their number, how many pairs passed the first sieve, how
     many were computed in full, and how many samples needed exact distances.
     """
-    n_lead, width = lead.shape[1], coordinates.shape[1]
+    n_lead = lead.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     size = N_TILES * LANES_32
     rows = empty(size, np.int64)
-    block = empty(size * n_lead, lead.dtype)
-    squares, best = empty(size, lead.dtype), empty(size, lead.dtype)
-    second, index = empty(size, lead.dtype), empty(size, lead.dtype)
-    partial = empty(partial_size(n_lead, 4), lead.dtype)
-    limits = empty(size, lead.dtype)
-    row = zeros(center_rows.size // norms.size, lead.dtype)
-    masks = empty(N_TILES * lead_norms.size, MASK)
-    no_shift = zeros(n_lead, np.float64)
+    block = zeros(size * n_lead, lead.dtype)
+    best, index = empty(size, np.float32), empty(size, np.float32)
+    limits, slacks = empty(size, np.float32), empty(size, np.float64)
+    lead_limits = empty(size, lead_norms.dtype)
+    row = zeros(center_rows.size // norms.size, np.float32)
+    masks = empty(N_TILES * lead_center_norms.size, MASK)
     hinted = empty(size, np.int64)
     n_found = empty(size, np.int64)
     found = empty((size, most), np.int32)
@@ -331,27 +368,29 @@ def label_by_prefix(
     for start in range(first, first + n_rows, size):
         some = take_rows(queue, left, start, first + n_rows, rows)
         n_tiles = (some.size + LANES_32 - 1) // LANES_32
-        load_block(lead, some, no_shift, block, squares)
+        for r in range(some.size):
+            at = r // LANES_32 * n_lead * LANES_32
+            put_sample(lead, some[r], block, at, r % LANES_32)
         if hints.size == 0:
-            scan(
-                block, some.size, n_lead, lead_centers, lead_norms, partial,
-                best, second, index,
-            )  # fmt: skip
+            guess(block, n_tiles, lead_centers, lead_center_norms, index)
         for r in range(size):
-            n_found[r] = 0
+            n_found[r], lead_limits[r] = 0, -HIGHEST
         for r in range(some.size):
             i = some[r]
             hinted[r] = np.int64(hints[i]) if hints.size else np.int64(index[r])
+            slacks[r] = slack_of(squares[i], score_margin)
             if known.size and known[i, 1] < math.inf:
                 best[r], limits[r] = known[i, 0], known[i, 1]
-                continue
-            load_row(X, i, shift, row)
-            best[r] = full_score(row, center_rows, norms, hinted[r])
-            limits[r] = rounded_up(np.float64(best[r]) + slack_of(row, margin))
+            else:
+                load_row(X, i, shift, row)
+                best[r] = full_score(row, center_rows, norms, hinted[r])
+                limits[r] = rounded_up(np.float64(best[r]) + slacks[r])
             if not limits[r] < math.inf:
                 n_found[r] = most + 1
-        sieve(block, n_tiles, n_lead, lead_centers, lead_norms, limits, masks)
-        gather(masks, n_tiles, lead_norms.size, ids, found, n_found)
+            reach = score_reach(squares[i], limits[r], X.shape[1], margin)
+            lead_limits[r] = limit_of(reach + ROUNDED, lead_norms[i])
+        sieve(block, n_tiles, lead_centers, lead_center_norms, lead_limits, masks)
+        gather(masks, n_tiles, lead_center_norms.size, ids, found, n_found)
         for r in range(some.size):
             i = some[r]
             if n_found[r] > most:
@@ -362,10 +401,10 @@ def label_by_prefix(
                 continue
             n_passed += n_found[r]
             near[0], near_scores[0] = hinted[r], best[r]
-            n_near, limit, slack = compare(
-                X, i, shift, margin, row, center_rows, norms, coordinates,
-                center_coordinates, width, found[r], n_found[r], near, near_scores,
-                limits[r],
+            n_near, limit = compare(
+                X, i, shift, slacks[r], squares[i], row, center_rows, norms, integers,
+                integer_norms[i], center_integers, center_integer_norms, margin,
+                found[r], n_found[r], near, near_scores, limits[r],
             )  # fmt: skip
             n_full += n_near
             place, by_distance = nearest(
@@ -374,7 +413,7 @@ def label_by_prefix(
             n_exact += by_distance
             labels[i] = near[place]
             if place > 0 or by_distance:
-                limit = rounded_up(np.float64(near_scores[place]) + slack)
+                limit = rounded_up(np.float64(near_scores[place]) + slacks[r])
             if scores.size:
                 scores[i, 0], scores[i, 1] = near_scores[place], limit
     return end - first, n_passed, n_full, n_exact

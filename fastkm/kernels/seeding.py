@@ -1,23 +1,20 @@
 """Seeding: what candidates would improve, same bits as `reference.kmeans_plusplus`.
 
 Few samples are nearer to a new candidate than to the samples chosen so far. Distances
-of small integers rule out the others (`simd.sift_integers` with the bounds of
-`engines.sketch`), exact distances decide the rest, and one bit per sample and candidate
-keeps the outcome.
-Exact sums are kept for blocks of samples, and brought up to date by the terms that
-change.
+of small integers rule out the others (`simd.sift`, `engines.integers`), exact
+distances decide the rest, and one bit per sample and candidate keeps the outcome. Exact
+sums are kept for blocks of samples, and brought up to date by the terms that change.
 """
-
-import math
 
 import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds
+from fastkm.kernels.integers import HIGHEST, limit_of, put_sample, reach_of
 from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
-from fastkm.kernels.simd import lowest_bit, sift_integers
+from fastkm.kernels.simd import lowest_bit, sift
 from fastkm.kernels.simd_rows import (
     AHEAD,
     ROWS,
@@ -34,54 +31,27 @@ TILES = BLOCK // LANES_32
 # Blocks whose improved samples are listed at once, as distances are computed in ROWS:
 # but the rows of all should stay in a cache from candidate to candidate.
 SPAN, SPAN_BYTES = 16, 2**24
-HIGHEST = 2**31 - 1  # of int32: what nothing is above
 FEW = BLOCK // 16  # improved samples up to which a block is not summed anew
 
 
-@inlined
-def whole(value, most):
-    """Round to the nearest integer from -most to most."""
-    return np.int64(math.floor(lesser(greater(value, -most), most) + 0.5))
-
-
 @parallel
-def pack_sketch(chunk, n_chunks, values, shift, scale, most, packed, norms):
-    """Round (values - shift) * scale to integers, [tile][pair of columns][lane][2].
+def pack_sketch(chunk, n_chunks, rows, packed):
+    """Pack rows of integers as [tile][pair of columns][lane][2].
 
-    They are clipped to -most .. most; norms (n_samples,) get the sums of their squares.
     Packed comes in with zeros, which stay in a last odd column and after the last
     sample.
     """
-    n_samples, n_values = values.shape
-    width = (n_values + 1) // 2 * 2 * LANES_32
+    n_samples = rows.shape[0]
+    width = (rows.shape[1] + 1) // 2 * 2 * LANES_32
     first, last = chunk_bounds(chunk, n_chunks, packed.size // width)
     for tile in range(first, last):
         for lane in range(lesser(LANES_32, n_samples - tile * LANES_32)):
-            i, norm = tile * LANES_32 + lane, 0
-            at = tile * width + 2 * lane
-            for f in range(n_values):
-                value = whole((values[i, f] - shift[f]) * scale, most)
-                packed[at + f // 2 * 2 * LANES_32 + f % 2] = value
-                norm += value * value
-            norms[i] = norm
-
-
-@parallel
-def round_rows(chunk, n_chunks, values, scale, most, rows, norms):
-    """Round as `pack_sketch`, sample by sample; columns of rows after these stay."""
-    first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
-    for i in range(first, last):
-        norm = 0
-        for f in range(values.shape[1]):
-            value = whole(values[i, f] * scale, most)
-            rows[i, f] = value
-            norm += value * value
-        norms[i] = norm
+            put_sample(rows, tile * LANES_32 + lane, packed, tile * width, lane)
 
 
 @nested
 def pack_candidates(sketch, n_pairs, samples, squares, sketch_norms, packed, norms):
-    """Pack samples as `simd.sift_integers` wants centers: their numbers times -2.
+    """Pack samples as `simd.sift` wants centers: their numbers times -2.
 
     Those without a sketch get the least norm, so that nothing rules them out.
     """
@@ -111,17 +81,6 @@ def rows_of(X, samples):
         for f in range(X.shape[1]):
             rows[t, f] = X[samples[t], f]
     return rows
-
-
-@inlined
-def limit_of(nearest, square, norm, margin):
-    """Score up to which a candidate may improve a sample (`engines.sketch`)."""
-    if not square < LARGEST_REACH:
-        return np.int32(HIGHEST)
-    per_distance, per_norm, rounding = margin
-    reach = per_distance * math.sqrt(nearest) + per_norm * math.sqrt(square) + rounding
-    value = reach * reach + 2.0 - norm
-    return np.int32(value) if value < HIGHEST else np.int32(HIGHEST)
 
 
 @inlined
@@ -179,7 +138,8 @@ def look_closer(
         product = np.int64(
             dot_integers(closer, i * width, closer, candidate * width, width)
         )
-        limit = limit_of(nearest[i], squares[i], closer_norms[i], margin)
+        reach = reach_of(nearest[i], squares[i], margin)
+        limit = limit_of(reach, closer_norms[i])
         if closer_norms[candidate] - 2 * product <= limit:
             rows[n_kept] = i
             n_kept += 1
@@ -279,7 +239,7 @@ def potentials(
         last = lesser(block + span, stop)
         for tile in range(block * TILES, lesser(last * TILES, n_tiles)):
             for place in range(0, n_places if n_pairs else 0, GROUP):
-                sift_integers(
+                sift(
                     sketch, tile * n_pairs * 2 * LANES_32, packed, place * n_pairs * 2,
                     n_pairs, norms, place, limits, tile * LANES_32, masks,
                     tile * n_places + place,
@@ -346,4 +306,5 @@ def choose(
         for n in range(n_rows):
             i = rows[n]
             nearest[i] = distances[n]
-            limits[i] = limit_of(nearest[i], squares[i], sketch_norms[i], margin)
+            reach = reach_of(nearest[i], squares[i], margin)
+            limits[i] = limit_of(reach, sketch_norms[i])

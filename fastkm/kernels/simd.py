@@ -6,8 +6,8 @@ that decide the speed are written as LLVM vectors through `@intrinsic`.
 `tile` and `sift` hold VECTORS vectors of samples (one sample per lane) times GROUP
 centers (broadcast) in registers while they walk over the features. Both operands are
 packed so that one pointer walks through each: samples as [feature][lane], centers as
-[feature][center]. Then `tile` brings every lane's best center up to date, and `sift`
-notes which centers are not above a limit.
+[feature][center]. Then `tile` brings every lane's best center up to date, and `sift`,
+on small integers in pairs, notes which centers are not above a limit.
 """
 
 import numpy as np
@@ -112,7 +112,7 @@ def tile(
     return signature, generate
 
 
-def _walk(emit, x, c, n_features, sums, is_distance=False):
+def _walk(emit, x, c, n_features, sums, is_distance):
     """Add the features of a tile of samples and a group of centers to the sums."""
     builder = emit.builder
 
@@ -183,59 +183,6 @@ def sift(
     sample_at,
     centers,
     center_at,
-    n_features,
-    norms,
-    norm_at,
-    limits,
-    limit_at,
-    masks,
-    mask_at,
-):
-    """Which scores of a register tile are not above the limit of their lane.
-
-    Scores as in `tile`. masks[mask_at + r] gets one bit per lane for center r of the
-    group, set where norm - sample . center <= limits[limit_at + lane] or the score is
-    not a number.
-    """
-    word = types.int64
-    signature = types.none(
-        *(samples, word, centers, word, word, norms, word, limits, word, masks, word)
-    )
-
-    def generate(context, builder, signature, arguments):
-        emit = Emitter(builder, signature.args[0].dtype)
-        x, c, norms, limits, masks = pointers(
-            context,
-            builder,
-            signature,
-            arguments,
-            ((0, 1), (2, 3), (5, 6), (7, 8), (9, 10)),
-        )
-        word = ir.IntType(signature.args[9].dtype.bitwidth)
-
-        def at(base, offset):
-            return emit.pointer(base, ir.Constant(ir.IntType(64), offset))
-
-        sums = {}
-        for r in range(GROUP):
-            norm = emit.splat(builder.load(at(norms, r)))
-            for v in range(VECTORS):
-                sums[r, v] = cgutils.alloca_once(builder, emit.vector)
-                builder.store(norm, sums[r, v])
-        _walk(emit, x, c, arguments[4], sums)
-        _write_masks(emit, sums, limits, word, masks, builder.fcmp_unordered)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def sift_integers(
-    typingctx,
-    samples,
-    sample_at,
-    centers,
-    center_at,
     n_pairs,
     norms,
     norm_at,
@@ -294,30 +241,20 @@ def sift_integers(
                     total = builder.load(sums[r, v])
                     total = builder.add(total, emit.pair_products(vector, center))
                     builder.store(total, sums[r, v])
-        _write_masks(emit, sums, limits, word, masks, builder.icmp_signed)
+        limit = [emit.load(at(limits, v * emit.width)) for v in range(VECTORS)]
+        for r in range(GROUP):
+            mask = ir.Constant(word, 0)
+            for v in range(VECTORS):
+                near = builder.icmp_signed("<=", builder.load(sums[r, v]), limit[v])
+                bits = builder.bitcast(near, ir.IntType(emit.width))
+                if word.width > emit.width:
+                    bits = builder.zext(bits, word)
+                bits = builder.shl(bits, ir.Constant(word, v * emit.width))
+                mask = builder.or_(mask, bits)
+            builder.store(mask, at(masks, r))
         return context.get_dummy_value()
 
     return signature, generate
-
-
-def _write_masks(emit, sums, limits, word, masks, compare):
-    """Write a bit for each lane whose sum is not above its limit, for each center."""
-    builder = emit.builder
-
-    def at(base, offset):
-        return emit.pointer(base, ir.Constant(ir.IntType(64), offset))
-
-    limit = [emit.load(at(limits, v * emit.width)) for v in range(VECTORS)]
-    for r in range(GROUP):
-        mask = ir.Constant(word, 0)
-        for v in range(VECTORS):
-            near = compare("<=", builder.load(sums[r, v]), limit[v])
-            bits = builder.bitcast(near, ir.IntType(emit.width))
-            if word.width > emit.width:
-                bits = builder.zext(bits, word)
-            bits = builder.shl(bits, ir.Constant(word, v * emit.width))
-            mask = builder.or_(mask, bits)
-        builder.store(mask, at(masks, r))
 
 
 @intrinsic

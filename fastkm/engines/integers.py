@@ -1,0 +1,84 @@
+"""Images of samples in small integers, which lie apart only where the samples do.
+
+An image u(x) under a map that never lengthens distances, rounded: where two images lie
+farther apart than the rounding explains, the samples are as far apart at least. Small
+integers are half as many bytes as float32, their products come in pairs, and their sums
+are exact: there are no roundings to follow through.
+
+With few features u(x) = x - shift; with many, coordinates y = Q'(x - shift) in an
+orthonormal basis and the norm r of the rest. |u(x) - u(c)| <= |x - c|, because
+|x - c|^2 = |y - z|^2 + |rest of x - rest of c|^2, the latter at least (r - s)^2.
+The integers are v = clip(round(scale u~)), p of them from -most to most, of the
+computed u~. Clipping lengthens no distance either, and rounding moves a point by
+sqrt(p) / 2 at most. Let N = |x - shift|, and let |u~ - u| <= a N. Then for every c,
+a center or another sample,
+
+    |v(x) - v(c)| <= scale (|x - c| + a (N + N_c)) + sqrt(p),    N_c <= N + |x - c|.
+
+Suppose that |x - c|^2 <= m is asked, in real numbers or as D computes it. With d
+features and w = 2^-53, D >= |x - c|^2 (1 - 1.01 (d + 2) w) up to underflow, so then
+|x - c| <= (1 + (d + 4) w) sqrt(m) + sqrt(d t), t the smallest number above 0, and
+
+    |v(x) - v(c)| <= scale ((1 + (d + 4) w + a) sqrt(m) + 2 a N) + 1.01 sqrt(p),
+
+the reach (`kernels.integers.reach_of`). 1.01 instead of 1 has room for the underflow,
+as scale sqrt(d t) is tiny, and for the roundings of scale u~ (most 2^-51) and of the
+coefficients. The square of the reach is computed with a relative error of 2^-49; where
+it fits into an int32 that is less than 1, and `limit_of` adds 2. Left of it |v(x)|^2 +
+|v(c)|^2 - 2 v(x).v(c) is taken apart: what is the sample's goes into its limit, the
+rest is a score, at most 3 p most^2 < 2^31 in every partial sum.
+
+What a is: without a basis, one rounding of each difference, 2^-52. With one, |y~ - y|
+<= e N with e = `Basis.error`; and the square of the computed norm of the rest is above
+that of the norm, by at most 2.1 `Basis.rest_error` N^2, before it is rounded up to
+float32: e + sqrt(2.1 rest_error) + 2^-22 for both. Coordinates that underflow in
+float32 are off by 2^-149 sqrt(p) more, at most 0.002 sqrt(p) in integers, as scale is
+below 2^14 / 2^-126.
+
+The first few integers and the norm of the others are such an image of the integers
+themselves; that norm is rounded, too, so the reach is 1 more: `ROUNDED`.
+
+Where N^2 is 1e37 or more, float32 coordinates may overflow: the reach is infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastkm.engines.base import Array
+from fastkm.engines.basis import Basis
+from fastkm.kernels.integers import LARGEST
+
+SQUARES = 2**29  # largest sum of squares
+USUAL, ROOM = 0.98, 2.0  # share of the samples that fit in so many times over
+
+
+class Rounding(NamedTuple):
+    """How numbers become integers, and the coefficients of the reach."""
+
+    scale: float
+    most: float
+    margin: Array
+
+
+def rounding(some: Array, n_features: int, basis: Basis | None = None) -> Rounding:
+    """Give the rounding of images like some (n_some, p), less the shift.
+
+    Outliers are clipped: they do not make the integers of all others small.
+    """
+    n_values = some.shape[1]
+    error = 2.0**-52
+    if basis is not None:
+        error = basis.error + math.sqrt(2.1 * basis.rest_error) + 2.0**-22
+    sizes = np.sort(np.abs(some), axis=0)
+    extent = ROOM * float(sizes[int(USUAL * (len(sizes) - 1))].max())
+    if not 0 < extent < math.inf:
+        extent = 1.0
+    most = min(LARGEST, math.isqrt(SQUARES // n_values))
+    scale = most / max(extent, float(np.finfo(np.float32).tiny))
+    own = scale * (1 + (n_features + 4) * 2.0**-53 + error)
+    margin = np.array([own, 2 * scale * error, 1.01 * math.sqrt(n_values)])
+    return Rounding(scale, float(most), margin)

@@ -1,0 +1,104 @@
+"""Numbers rounded to small integers, and how far apart these may lie.
+
+`engines.integers` says what they are good for.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.select import greater, lesser
+from fastkm.kernels.tiles import LARGEST_REACH
+from fastkm.kernels.vectors import GROUP, LANES_32
+
+Array = NDArray[Any]
+
+LARGEST = 2**14 - 1  # twice as much, with a sign, is an int16
+HIGHEST = 2**31 - 1  # of int32: what nothing is above
+ROUNDED = 1.01  # by which a distance of rounded norms may exceed that of the norms
+
+
+@inlined
+def whole(value, most):
+    """Round to the nearest integer from -most to most."""
+    return np.int64(math.floor(lesser(greater(value, -most), most) + 0.5))
+
+
+@parallel
+def round_rows(chunk, n_chunks, values, shift, scale, most, rows, norms):
+    """Round (values - shift) * scale to integers from -most to most.
+
+    Into the leading columns of rows (n_samples, width), int16, of which the others
+    stay; norms (n_samples,), int32, get the sums of squares.
+    """
+    first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
+    for i in range(first, last):
+        norm = 0
+        for f in range(values.shape[1]):
+            value = whole((values[i, f] - shift[f]) * scale, most)
+            rows[i, f] = value
+            norm += value * value
+        norms[i] = norm
+
+
+@parallel
+def shorten(chunk, n_chunks, rows, n_lead, lead, norms):
+    """The first n_lead integers, and the norm of all others, rounded.
+
+    Into the columns of lead (n_samples, n_lead + 1), with their sums of squares.
+    """
+    first, last = chunk_bounds(chunk, n_chunks, rows.shape[0])
+    for i in range(first, last):
+        norm = square = np.int64(0)
+        for f in range(n_lead):
+            value = np.int64(rows[i, f])
+            lead[i, f] = value
+            norm += value * value
+        for f in range(n_lead, rows.shape[1]):
+            value = np.int64(rows[i, f])
+            square += value * value
+        rest = whole(math.sqrt(square), np.float64(LARGEST))
+        lead[i, n_lead] = rest
+        norms[i] = norm + rest * rest
+
+
+@inlined
+def put_sample(rows, i, packed, at, lane):
+    """Pack a sample as `simd.sift` wants it: [pair][lane][2] from `at` on."""
+    for f in range(rows.shape[1]):
+        packed[at + (f // 2 * LANES_32 + lane) * 2 + f % 2] = rows[i, f]
+
+
+@serial
+def pack_centers(rows: Array, norms: Array, packed: Array, packed_norms: Array) -> None:
+    """Pack centers for `simd.sift`; those that fill it up are out of reach.
+
+    rows (n_clusters, an even number).
+    """
+    n_clusters, width = rows.shape
+    for j in range(packed_norms.size):
+        packed_norms[j] = norms[j] if j < n_clusters else HIGHEST
+        at = j // GROUP * GROUP * width + j % GROUP * 2
+        for f in range(width):
+            value = -2 * np.int64(rows[j, f]) if j < n_clusters else 0
+            packed[at + f // 2 * GROUP * 2 + f % 2] = value
+
+
+@inlined
+def reach_of(distance, square, margin):
+    """How far apart images may lie (`engines.integers`), in integers' units."""
+    if not square < LARGEST_REACH:
+        return math.inf
+    per_distance, per_norm, rounding = margin
+    return per_distance * math.sqrt(distance) + per_norm * math.sqrt(square) + rounding
+
+
+@inlined
+def limit_of(reach, norm):
+    """Largest score, |w|^2 - 2 v.w, of an image w in reach of v, |v|^2 = norm."""
+    value = reach * reach + 2.0 - norm
+    return np.int32(value) if value < HIGHEST else np.int32(HIGHEST)

@@ -1,0 +1,147 @@
+"""Images in small integers, which may lie apart only where the samples do."""
+
+import numpy as np
+import pytest
+from cases import DTYPES, SPECIAL
+from numba import njit
+
+from fastkm import reference
+from fastkm.engines import basis
+from fastkm.engines.basis import make_basis
+from fastkm.engines.integers import SQUARES, rounding
+from fastkm.engines.prefix import Prefix
+from fastkm.kernels import integers, simd_rows
+from fastkm.kernels.integers import ROUNDED, limit_of, reach_of
+from fastkm.kernels.tiles import LARGEST_REACH
+from fastkm.kernels.vectors import GROUP
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+
+
+def images_of(values, shift, how):
+    """Integers and squared norms."""
+    rows = np.zeros(values.shape, np.int16)
+    norms = np.empty(len(values), np.int32)
+    integers.round_rows(2, values, shift, how.scale, how.most, rows, norms)
+    return rows, norms
+
+
+def check_reach(X, others, squares, rows, norms, other_rows, margin):
+    """Nobody is out of reach who is nearer by the least possible amount."""
+    distances = reference.squared_distances(X.astype("f8"), others.astype("f8"))
+    whole, other_whole = rows.astype(object), other_rows.astype(object)
+    other_norms = (other_whole**2).sum(axis=1)
+    scores = other_norms - 2 * whole @ other_whole.T
+    assert ((whole**2).sum(axis=1) == norms).all() and norms.max() <= 1.01 * SQUARES
+    for (i, c), score in np.ndenumerate(scores):
+        reach = reach_of(distances[i, c], squares[i], margin)
+        assert score <= limit_of(reach, int(norms[i]))
+
+
+def squares_about(X, shift):
+    return reference.squared_distances(X.astype("f8"), shift[None])[:, 0]
+
+
+@every_dtype
+@pytest.mark.parametrize("special", SPECIAL)
+def test_all_features(special, dtype):
+    X = SPECIAL[special](dtype).X
+    shift = X[::3].mean(axis=0, dtype="f8")
+    how = rounding(X[::2] - shift, X.shape[1])
+    rows, norms = images_of(X, shift, how)
+    some = slice(None, None, max(1, len(X) // 12))
+    squares = squares_about(X, shift)
+    check_reach(X, X[some], squares, rows, norms, rows[some], how.margin)
+
+
+@every_dtype
+@pytest.mark.parametrize("special", SPECIAL)
+def test_coordinates_and_the_rest(special, dtype):
+    """Of samples and of centers; the leading ones as well."""
+    X = SPECIAL[special](dtype).X
+    engine = Prefix(X, None, 1)
+    engine.squares = squares_about(X, engine.shift)
+    serves = engine.squares < LARGEST_REACH
+    centers = X[:: max(1, len(X) // 12)][:12].astype("f8") * 1.0001
+    reach = squares_about(centers, engine.shift)
+    centers = centers[reach < LARGEST_REACH]  # the engine sees to that
+    if not serves.any() or not len(centers):
+        return
+    images, other = engine._images(engine.X), engine._images(centers)
+    margin = engine.rounding.margin
+    found = X[serves], centers, engine.squares[serves]
+    check_reach(*found, *(v[serves] for v in images), other.integers, margin)
+    for n_lead in (1, 2, 7):
+        lead, others = engine._shorten(images, n_lead), engine._shorten(other, n_lead)
+        wider = margin + np.array([0, 0, ROUNDED])
+        check_reach(*found, *(v[serves] for v in lead), others.integers, wider)
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", [(50, 40), (300, 40), (20, 400)])
+def test_coordinates_are_within_their_error(shape, dtype, rng):
+    """|y~ - Q'x| <= error |x|, and the rest is an upper bound: against longdouble."""
+    X = rng.normal(size=shape).astype(dtype)
+    engine = Prefix(X, None, 2)
+    n = engine.basis.n_coordinates
+    u, _, v = np.linalg.svd(engine.basis.directions(), full_matrices=False)
+    x = X.astype(np.longdouble) - engine.shift
+    exact = x @ (u @ v).astype(np.longdouble)
+    norms = np.sqrt((x**2).sum(axis=1))
+    coordinates = engine._project(engine.X)
+    errors = np.sqrt(((coordinates[:, :n] - exact) ** 2).sum(axis=1))
+    assert (errors <= engine.basis.error * norms).all()
+    rest = np.sqrt(np.maximum((x**2).sum(axis=1) - (exact**2).sum(axis=1), 0))
+    assert (coordinates[:, -1] >= rest).all()
+    most = np.sqrt(rest**2 + 2.1 * engine.basis.rest_error * norms**2)
+    # Rounded up, also 0.
+    assert (coordinates[:, -1] <= most * (1 + 2.0**-22) + 2.0**-149).all()
+
+
+def test_values_whose_squares_overflow_get_some_basis(rng):
+    rows = rng.uniform(-1, 1, size=(50, 20)) * 1.5e308
+    assert basis.make_basis(rows, 10).error < 1e-6
+
+
+def test_an_outlier_does_not_blur_the_others(rng):
+    X = rng.normal(size=(2000, 5))
+    plain = images_of(X, np.zeros(5), rounding(X, 5))
+    X[77] = 1e9
+    again = images_of(X, np.zeros(5), rounding(X, 5))
+    assert np.median(again[1]) > 0.9 * np.median(plain[1])
+    assert np.abs(again[0]).max() <= integers.LARGEST
+
+
+def test_degenerate_numbers_have_an_extent():
+    for value in (0.0, 1e-320, 1e308, np.inf):
+        how = rounding(np.full((9, 3), value), 3)
+        assert 0 < how.scale < 1e43
+
+
+def test_centers_are_packed_in_groups(rng):
+    rows = rng.integers(-99, 99, (GROUP + 1, 4)).astype(np.int16)
+    packed, norms = np.empty(2 * GROUP * 4, np.int16), np.empty(2 * GROUP, np.int32)
+    integers.pack_centers(rows, np.arange(GROUP + 1, dtype="i4"), packed, norms)
+    groups = packed.reshape(2, 2, GROUP, 2).transpose(0, 2, 1, 3).reshape(-1, 4)
+    np.testing.assert_array_equal(groups[: GROUP + 1], -2 * rows)
+    assert not groups[GROUP + 1 :].any()
+    assert norms[: GROUP + 1].tolist() == list(range(GROUP + 1))
+    assert (norms[GROUP + 1 :] == integers.HIGHEST).all()
+
+
+@njit
+def dots(a, b, size):
+    return simd_rows.dot(a, 0, b, 0, size)
+
+
+def test_a_product_of_floats_is_within_its_error(rng):
+    size = 3 * simd_rows.DOT_STEP
+    a, b = rng.normal(size=(2, size)).astype("f4")
+    exact = float(a.astype("f8") @ b.astype("f8"))
+    bound = simd_rows.dot_depth(size) * 2.0**-24 * float(np.abs(a) @ np.abs(b))
+    assert abs(dots(a, b, size) - exact) <= 1.01 * bound
+
+
+def test_a_basis_is_orthonormal(rng):
+    directions = make_basis(rng.normal(size=(60, 30)), 10).directions()
+    np.testing.assert_allclose(directions.T @ directions, np.eye(10), atol=1e-12)
