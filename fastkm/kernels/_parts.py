@@ -2,7 +2,7 @@
 
 Numba makes machine code of every function that a kernel calls, and optimizes it, alone
 and again in each caller. Here a part is only typed and translated to LLVM's language;
-its callers optimize it, and its machine code is theirs.
+the kernels that call it join and optimize what they need, and make its machine code.
 
 This is built on what Numba keeps to itself. Where another version of it lacks something
 named here, importing this module fails, and `_jit` compiles in Numba's own way.
@@ -10,6 +10,9 @@ named here, importing this module fails, and `_jit` compiles in Numba's own way.
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -24,6 +27,40 @@ __all__ = ["KernelCompiler", "Part"]
 NAMES = {"_final_module", "_get_module_for_linking", "_linking_libraries"}
 if not {*NAMES, "_reload_init"} <= {*JITCodeLibrary.finalize.__code__.co_names}:
     raise ImportError("another way to join code")
+
+# Numba's passes that a kernel gives nothing to do: each walks through all of its code.
+# They serve closures, `with`, functions that are inlined as source, literals, and what
+# people read about a function. Array expressions are not made one loop.
+IDLE_PASSES = {
+    "AnnotateTypes",
+    "DumpParforDiagnostics",
+    "FindLiterallyCalls",
+    "InlineClosureLikes",
+    "InlineInlinables",
+    "InlineOverloads",
+    "LiteralPropagationSubPipelinePass",
+    "LiteralUnroll",
+    "MakeFunctionToJitFunction",
+    "NoPythonSupportedFeatureValidation",
+    "NopythonRewrites",
+    "RewriteDynamicRaises",
+    "WithLifting",
+}
+
+
+@contextlib.contextmanager
+def nothing_collected() -> Iterator[None]:
+    """Keep Python from looking for garbage in what a compilation makes, all the time.
+
+    Nearly all of it stays: that was a tenth of a first fit.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class KernelLibrary(JITCodeLibrary):
@@ -43,17 +80,33 @@ class KernelLibrary(JITCodeLibrary):
             if not function.is_declaration:
                 passes.run(function, builder)
 
+    def finalize(self) -> None:
+        """Join the parts, each once, and make the machine code."""
+        self._linking_libraries = callers_first(self)
+        super().finalize()
+
 
 class PartLibrary(KernelLibrary):
-    """The LLVM code of a part, with that of the parts that it calls."""
+    """The LLVM code of a part."""
 
     def finalize(self) -> None:
-        """Join the parts: no optimization, no machine code."""
-        for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
-            module = library._get_module_for_linking()
-            self._final_module.link_in(module, preserve=True)
+        """Leave all to the kernel."""
         self._finalized = True
+
+
+def callers_first(kernel: KernelLibrary) -> list[JITCodeLibrary]:
+    """Give all code that a kernel needs: LLVM drops what nothing calls as yet."""
+    callees_first: dict[JITCodeLibrary, None] = {}
+
+    def visit(library: KernelLibrary) -> None:
+        for callee in library._linking_libraries:
+            if callee not in callees_first:
+                if isinstance(callee, PartLibrary):
+                    visit(callee)
+                callees_first[callee] = None
+
+    visit(kernel)
+    return list(callees_first)[::-1]
 
 
 class KernelCompiler(Compiler):
@@ -66,7 +119,19 @@ class KernelCompiler(Compiler):
         codegen = self.state.targetctx.codegen()
         self.state.library = self.library(codegen, func.__qualname__)
         self.state.library.enable_object_caching()
-        return super().compile_extra(func)
+        with nothing_collected():
+            return super().compile_extra(func)
+
+    def define_pipelines(self) -> Any:
+        """Give Numba's own passes without the idle ones."""
+        pipelines = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.passes = [
+                (each, purpose)
+                for each, purpose in pipeline.passes
+                if each.__name__ not in IDLE_PASSES
+            ]
+        return pipelines
 
 
 class PartCompiler(KernelCompiler):

@@ -29,7 +29,7 @@ from fastkm.kernels.lanes import block_distances, load_block
 from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.sums import add_sample
-from fastkm.kernels.tiles import partial_size, scan
+from fastkm.kernels.tiles import pack_centers, partial_size, scan
 from fastkm.kernels.vectors import GROUP, LANES_64
 
 # How a run ended.
@@ -239,17 +239,6 @@ def pack_samples(X, start, size):
 
 
 @nested
-def pack_centers(centers, packed):
-    """Centers as `tiles.scan` wants them: [group][feature][center]."""
-    n_clusters, n_features = centers.shape
-    for j in range(packed.size // n_features):
-        at = j // GROUP * n_features * GROUP + j % GROUP
-        for f in range(n_features):
-            value = centers[j, f] if j < n_clusters else math.inf
-            packed[at + f * GROUP] = value
-
-
-@nested
 def relabel(X, start, weights, index, labels, totals):
     """Bring labels and sums up to date; returns how many labels changed."""
     n_columns = X.shape[1] + 1
@@ -335,7 +324,7 @@ def iterate(
         labels[i] = -1
     stop, n_iter = MAX_ITER, 0
     while n_iter < max_iter and stop == MAX_ITER:
-        pack_centers(centers, packed)
+        pack_centers(centers, 0, n_places, packed)
         scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
         relabelled = relabel(X, start, weights, index, labels, totals)
         changed, shift = move(totals, is_single, centers)
@@ -351,7 +340,7 @@ def iterate(
         elif shift <= threshold:
             stop = TOL
     if stop != UNCHANGED:
-        pack_centers(centers, packed)
+        pack_centers(centers, 0, n_places, packed)
         scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
         for i in range(n_samples):
             labels[i] = np.int64(index[i])
