@@ -1,13 +1,24 @@
-"""Initial centers: how long every way of choosing them takes."""
+"""Initial centers: how long every way of choosing them takes.
+
+python benchmarks/seeding.py [CASE ...] writes a table of greedy k-means++ beside
+scikit-learn's, for as many clusters as the case names.
+"""
 
 from __future__ import annotations
 
+import argparse
 import functools
 import importlib
+import sys
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks import data, peers
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import comparison, data, peers
+from benchmarks.comparison import digits
 from benchmarks.data import CASES, N_THREADS, Timed
 from fastkm.engines import Lanes
 from fastkm.seeding import CHOOSERS, initial_centers
@@ -58,3 +69,47 @@ class Choice(Timed):
         self.call(self.X, self.n_clusters)
 
     time_choose.pretty_name = "Choice of initial centers"
+
+
+# Case and number of clusters; scikit-learn takes minutes for the last.
+SCRIPT = {
+    "plane": [6],
+    "narrow": [100],
+    "cells": [100],
+    "wide": [100],
+    "embedding": [100],
+    "mnist": [100, 1000],
+}
+
+
+def main(argv=None):
+    """Measure and print, case by case."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(SCRIPT))
+    parser.add_argument("-n", "--rounds", type=int, default=3)
+    given = parser.parse_args(argv)
+    where = comparison.circumstances(given.rounds, ["scikit-learn"])
+    print(comparison.place(where))
+    print(
+        "\n| samples | clusters | fastkm, s | scikit-learn, s | |\n" + "|---" * 5 + "|"
+    )
+    for name in given.cases or SCRIPT:
+        try:
+            X = data.CASES[name].make()
+        except NotImplementedError as reason:
+            print(f"{name} left out: {reason}")
+            continue
+        for k in SCRIPT[name]:
+            own = CALLS["k-means++"]
+            own(X, k)  # compiles
+            seconds = min(data.elapsed(own, X, k) for _ in range(given.rounds))
+            other = data.elapsed(_sklearn_plusplus, X, k)
+            print(
+                f"| {name}: {len(X):,} x {X.shape[1]} {X.dtype} | {k} "
+                f"| {digits(seconds)} | {digits(other)} | {other / seconds:.1f}x |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -30,6 +30,7 @@ from benchmarks import (
     memory,
     optima,
     peers,
+    seeding,
     side_by_side,
     tiles,
 )
@@ -138,6 +139,22 @@ def test_everyday_sizes_are_compared(monkeypatch, capsys):
     assert "all defaults: fastkm" in heads and "20 iterations: fastkm" in heads
     assert rows[0].startswith("| 150 x 4 float64, k=3 |")
     assert all(line.count("|") == heads.count("|") for line in rows)
+
+
+def test_seedings_are_compared(monkeypatch, capsys):
+    monkeypatch.setattr(seeding, "SCRIPT", {"plane": [3, 6], "mnist": [9]})
+    monkeypatch.setitem(
+        data.CASES, "mnist", data.CASES["mnist"]._replace(make=no_mnist)
+    )
+    seeding.main(["-n", "1"])
+    *_, heads, _, first, second, left_out = capsys.readouterr().out.splitlines()
+    assert heads.count("|") == first.count("|") == second.count("|")
+    assert first.startswith("| plane: 700 x 2 float64 | 3 |")
+    assert left_out.startswith("mnist left out")
+
+
+def no_mnist():
+    return data.mnist("float32")
 
 
 def test_optima_are_compared(monkeypatch, capsys):
