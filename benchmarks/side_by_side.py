@@ -87,6 +87,11 @@ def fits_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def known(milliseconds: float) -> str:
+    """Spell a difference of times; "?" where noise was larger."""
+    return digits(milliseconds) if milliseconds > 0 else "?"
+
+
 def iterations_table(results: list[dict[str, Any]]) -> str:
     """Markdown: best / median milliseconds per iteration, and the machine's limit."""
     names = list(results[0]["iteration_ms"])
@@ -95,8 +100,9 @@ def iterations_table(results: list[dict[str, Any]]) -> str:
     for result in results:
         best, median = result["iteration_ms"], result["median_iteration_ms"]
         cells = [result["case"]]
-        cells += [f"{digits(best[name])} / {digits(median[name])}" for name in names]
-        cells += [digits(result["limit_ms"]), f"{result['share_of_limit']:.0%}"]
+        cells += [f"{known(best[name])} / {known(median[name])}" for name in names]
+        share = result["share_of_limit"]
+        cells += [digits(result["limit_ms"]), f"{share:.0%}" if share > 0 else "?"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -117,7 +123,8 @@ def page(results: list[dict[str, Any]], where: dict[str, Any]) -> str:
             "",
             fits_table(results),
             "",
-            "Milliseconds of one of the first iterations, best / median:",
+            "Milliseconds of one of the first iterations, best / median (?: a "
+            "difference of fits that was lost in the noise):",
             "",
             iterations_table(results),
             "",
@@ -163,17 +170,13 @@ def picture(results: list[dict[str, Any]], where: dict[str, Any], path: Path) ->
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.set_title(
-        "Seconds of a whole fit: the same iterations from the same centers",
+        "Seconds of a whole fit: the same iterations from the same centers\n"
+        f"{where['processor']}, {where['threads']} threads;  ~ approximate",
         loc="left",
         fontsize=11,
         color=INK,
     )
     figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
-    figure.supxlabel(
-        f"{where['processor']}, {where['threads']} threads;  ~ approximate",
-        fontsize=8,
-        color=INK,
-    )
     plt.savefig(path, dpi=130)
     plt.close(figure)
 
