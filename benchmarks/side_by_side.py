@@ -87,9 +87,10 @@ def fits_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def known(milliseconds: float) -> str:
-    """Spell a difference of times; "?" where noise was larger."""
-    return digits(milliseconds) if milliseconds > 0 else "?"
+def is_known(result: dict[str, Any], name: str) -> bool:
+    """Whether a difference of fits is more than their noise."""
+    both = result["iteration_ms"][name], result["median_iteration_ms"][name]
+    return min(both) > 0
 
 
 def iterations_table(results: list[dict[str, Any]]) -> str:
@@ -100,9 +101,15 @@ def iterations_table(results: list[dict[str, Any]]) -> str:
     for result in results:
         best, median = result["iteration_ms"], result["median_iteration_ms"]
         cells = [result["case"]]
-        cells += [f"{known(best[name])} / {known(median[name])}" for name in names]
+        cells += [
+            f"{digits(best[name])} / {digits(median[name])}"
+            if is_known(result, name)
+            else "?"
+            for name in names
+        ]
         share = result["share_of_limit"]
-        cells += [digits(result["limit_ms"]), f"{share:.0%}" if share > 0 else "?"]
+        cells += [digits(result["limit_ms"])]
+        cells += [f"{share:.0%}" if is_known(result, "fastkm") else "?"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -123,8 +130,9 @@ def page(results: list[dict[str, Any]], where: dict[str, Any]) -> str:
             "",
             fits_table(results),
             "",
-            "Milliseconds of one of the first iterations, best / median (?: a "
-            "difference of fits that was lost in the noise):",
+            "Milliseconds of one of the first iterations, best / median (?: the "
+            "difference of fits was lost in the noise; what fastkm builds for a long "
+            "fit and not for one iteration is in the difference):",
             "",
             iterations_table(results),
             "",

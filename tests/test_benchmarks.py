@@ -206,13 +206,13 @@ def asv(clone, *arguments):
 
 
 def hold_scripts(folder):
-    """Let a page load scripts from its own folder, where npm can bring them."""
+    """Let a page load scripts from its own folder; whether npm could bring them."""
     npm = shutil.which("npm")
     if npm is None:
-        return
+        return False
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", folder, *PACKAGES]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        return
+        return False
 
     def local(tag):
         return re.sub(r'="https:[^"]*"', f'="node_modules/{SCRIPTS[tag[1]]}"', tag[0])
@@ -220,12 +220,17 @@ def hold_scripts(folder):
     page = folder / "index.html"
     text = re.sub(r'="https:[^" ]*/([^/" ]+[.](?:js|css))"', local, page.read_text())
     page.write_text(re.sub(r'integrity="[^"]*"', "", text))
+    return True
 
 
 @pytest.fixture
 def dashboard(tmp_path):
-    """Address of the dashboard of a quick run in a clone of this repository."""
+    """Dashboard of a quick run in a clone of this repository.
+
+    Its address, and whether it holds all scripts that it needs.
+    """
     pytest.importorskip("asv")
+    # The test runs commits of this repository: without them there is nothing to run.
     if not (ROOT / ".git").exists():
         pytest.skip("asv runs commits, and an unpacked source archive has none")
     clone = tmp_path / "clone"
@@ -235,19 +240,20 @@ def dashboard(tmp_path):
     asv(clone, "machine", "--yes")
     asv(clone, "run", "--quick", "--python=same", *commit, "--bench", QUICK)
     asv(clone, "publish")
-    hold_scripts(clone / ".asv" / "html")
+    is_whole = hold_scripts(clone / ".asv" / "html")
     handler = functools.partial(
         http.server.SimpleHTTPRequestHandler, directory=clone / ".asv" / "html"
     )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}/", is_whole
         server.shutdown()
 
 
-def browse(url, profile):
+def browse(url, profile, is_whole):
     """HTML of a page when its scripts have run; fails if they complain."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    # What the page shows only a browser can say, and pip installs none.
     if browser is None:
         pytest.skip("no Chromium, which no package of the test extra can bring")
     quiet = "gpu quic background-networking component-update sync".split()
@@ -265,8 +271,12 @@ def browse(url, profile):
     done = subprocess.run(
         [browser, *options, url], capture_output=True, text=True, timeout=120
     )
-    if "dependencies of airspeed velocity failed to load" in done.stdout:
+    failed = "dependencies of airspeed velocity failed to load" in done.stdout
+    # Without npm the scripts come from the internet, which this machine may not reach;
+    # a page that holds them has no excuse.
+    if failed and not is_whole:
         pytest.skip("asv's page is empty without scripts that the internet holds")
+    assert not failed
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []
     return done.stdout
@@ -274,14 +284,15 @@ def browse(url, profile):
 
 @pytest.mark.slow
 def test_dashboard_in_a_browser(dashboard, tmp_path):
-    grid = browse(dashboard, tmp_path / "profile")
+    address, is_whole = dashboard
+    grid = browse(address, tmp_path / "profile", is_whole)
     assert grid.count('class="btn benchmark-container"') >= 20
     assert "10 iterations against samples" in grid
     assert "<canvas" in grid
     for curve in data.CURVES:
         axes = f"x-axis=log10_n&y-axis-scale=log&p-curve='{curve}'"
-        url = f"{dashboard}#scaling.Samples.time_iterations?{axes}"
-        page = browse(url, tmp_path / "profile")
+        url = f"{address}#scaling.Samples.time_iterations?{axes}"
+        page = browse(url, tmp_path / "profile", is_whole)
         legend = re.findall(r'class="legendLabel">([^<]*)', page)
         for program in ("fastkm", "scikit-learn", "reference"):
             assert f"commit-last; curve-{curve}; program-{program}" in legend

@@ -153,7 +153,7 @@ def test_splits_are_those_of_scikit_learn(strategy):
     # the mean of all, plus that again: 2 n roundings of 2^-53, of twice max |X| each.
     atol = 2 * len(X) * 2.0**-52 * np.abs(X).max()
     pairs = ours.cluster_centers_, theirs.cluster_centers_
-    # As just said.
+    # 2 n roundings of 2^-53, of twice max |X| each, as said above.
     np.testing.assert_allclose(*pairs, rtol=0, atol=atol)
     np.testing.assert_array_equal(ours.labels_, theirs.labels_)
     np.testing.assert_array_equal(ours.predict(X + 0.3), theirs.predict(X + 0.3))

@@ -391,6 +391,7 @@ def test_replacing_goes_through_links(path):
     try:
         link.symlink_to(path)
     except OSError:
+        # Windows asks for a right to make one; without a link there is nothing to test.
         pytest.skip("not every user, nor every file system, may make links")
     with files.replacing(link) as file:
         file.write(b"new")

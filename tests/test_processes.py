@@ -45,6 +45,7 @@ def layer(request):
             print(error)
     """
     found = run(script(REGION, code), env=env)
+    # GNU OpenMP comes with the system, TBB for x86-64 only: Numba does without.
     if "No threading layer could be loaded" in found:
         pytest.skip(f"the layer's library is not on this machine: {found}")
     assert found == request.param

@@ -54,7 +54,8 @@ DIFFERENT = {
 }
 
 spec = importlib.util.find_spec("sklearn.cluster.tests.test_k_means")
-if spec is None:  # some distributions leave the tests out
+# Some distributions leave the tests out: then there is nothing to collect.
+if spec is None:
     pytest.skip("scikit-learn is installed without its tests", allow_module_level=True)
 with mock.patch.multiple(sklearn.cluster, **OURS):
     theirs = importlib.util.module_from_spec(spec)
@@ -69,6 +70,7 @@ def apply_the_tables(request):
     name = request.node.originalname
     callspec = getattr(request.node, "callspec", None)
     values = list(callspec.params.values()) if callspec else []
+    # They test scikit-learn's private functions, none of ours: the table says which.
     if name in UNRELATED:
         pytest.skip(UNRELATED[name])
     reason = DIFFERENT.get(name) or DIFFERENT.get(request.node.name)
@@ -77,6 +79,7 @@ def apply_the_tables(request):
     )
     if about_batches and any(map(is_sparse, values)):
         reason = SPARSE
+    # Each differs on purpose, for the reason in the table; strict: it has to.
     if reason:
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
 

@@ -251,13 +251,7 @@ def dot(typingctx, a, a_at, b, b_at, size):
                 left, right = (emit.load(emit.pointer(x, at)) for x in (a, b))
                 builder.store(emit.fma(left, right, builder.load(slot)), slot)
         total = emit.total([builder.load(slot) for slot in sums])
-        half = emit.width // 2
-        undefined = ir.Constant(emit.vector, ir.Undefined)
-        while half:
-            lanes = [(lane + half) % emit.width for lane in range(emit.width)]
-            moved = emit.shuffle(total, undefined, lanes)
-            total, half = builder.fadd(total, moved), half // 2
-        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+        return emit.across(total, builder.fadd)
 
     return signature, generate
 
@@ -281,13 +275,7 @@ def dot_integers(typingctx, a, a_at, b, b_at, size):
             left, right = (emit.load(emit.pointer(x, at), halves) for x in (a, b))
             products = emit.pair_products(left, right)
             builder.store(builder.add(builder.load(slot), products), slot)
-        total, half = builder.load(slot), emit.width // 2
-        undefined = ir.Constant(emit.vector, ir.Undefined)
-        while half:
-            lanes = [(lane + half) % emit.width for lane in range(emit.width)]
-            total = builder.add(total, emit.shuffle(total, undefined, lanes))
-            half //= 2
-        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+        return emit.across(builder.load(slot), builder.add)
 
     return signature, generate
 

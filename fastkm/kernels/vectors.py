@@ -163,6 +163,16 @@ class Emitter:
             ]
         return vectors[0]
 
+    def across(self, vector, add):
+        """Sum of the lanes of a vector, by halves, with `add` of the builder."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        half = self.width // 2
+        while half:
+            lanes = [(lane + half) % self.width for lane in range(self.width)]
+            vector = add(vector, self.shuffle(vector, undefined, lanes))
+            half //= 2
+        return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
     def transposed(self, lines):
         """Transpose a square of vectors: blocks of 1, 2, 4 ... lanes change sides."""
         width = len(lines)
