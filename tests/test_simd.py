@@ -149,7 +149,8 @@ def test_blocks_are_packed_by_tile_feature_lane(dtype, shape, rng):
     squares = np.zeros(n_tiles * lanes, dtype)
     rows = rng.permutation(shape[0])
     load_block = njit(lambda *arguments: tiles.load_block(*arguments))
-    load_block(X, rows, shift, block, squares)
+    and_next = np.concatenate([rows, np.zeros(simd_rows.AHEAD, int)])
+    load_block(X, and_next[: len(rows)], shift, block, squares)
     expected = (X[rows] - shift).astype(dtype)
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
     n_lanes = -(-shape[0] // width) * width

@@ -25,7 +25,7 @@ from fastkm.kernels.integers import (
 )
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
-from fastkm.kernels.simd_rows import dot, dot_integers
+from fastkm.kernels.simd_rows import AHEAD, dot, dot_integers
 from fastkm.kernels.tiles import (
     CENTER_BYTES,
     DEPTH,
@@ -59,7 +59,7 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
     block = empty(LANES_64 * n_features, basis.dtype)
     sums = empty(GROUP * LANES_64, basis.dtype)
     squares = empty(LANES_64, basis.dtype)
-    rows = empty(LANES_64, np.int64)
+    rows = empty(LANES_64 + AHEAD, np.int64)
     no_queue = empty(0, np.int64)
     for start in range(first, last, LANES_64):
         some = take_rows(no_queue, no_queue, start, last, rows)
@@ -352,7 +352,7 @@ def label_by_prefix(
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     size = N_TILES * LANES_32
-    rows = empty(size, np.int64)
+    rows = empty(size + AHEAD, np.int64)
     block = zeros(size * n_lead, lead.dtype)
     best, index = empty(size, np.float32), empty(size, np.float32)
     limits, slacks = empty(size, np.float32), empty(size, np.float64)

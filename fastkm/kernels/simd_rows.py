@@ -14,9 +14,9 @@ DOT_STEP = VECTOR_BYTES  # float32 numbers in the four vectors that `dot` takes 
 INTEGERS = VECTOR_BYTES // 2  # int16 numbers that `dot_integers` takes at once
 TERMS = VECTOR_BYTES // 8  # columns that `add_terms` takes at once
 ROWS = 2 * VECTOR_BYTES // 8  # samples that `row_distances` takes at once
-# Scattered rows to fetch ahead of their use. `sums.update` of a tenth of 1M x 8: 43 ns
-# a row, where a few at once take 74, all of a block 100 and none 117: a core cannot
-# keep so many outstanding.
+# Scattered rows of one cache line to fetch ahead of their use, and fewer where they are
+# longer. `sums.update` of a tenth of 1M x 8: 43 ns a row, where a few at once take 74,
+# all of a block 100 and none 117: a core cannot keep so many outstanding.
 AHEAD = 16
 
 
@@ -40,56 +40,53 @@ def prefetch_lines(typingctx, X, i):
     def generate(context, builder, signature, arguments):
         kind, _ = signature.args
         start, n_features = row(context, builder, kind, *arguments)
-        emit = Emitter(builder, kind.dtype)
-        per_line = ir.Constant(n_features.type, 512 // kind.dtype.bitwidth)
-        with cgutils.for_range_slice(
-            builder, ir.Constant(n_features.type, 0), n_features, per_line
-        ) as (f, _):
-            emit.prefetch(emit.pointer(start, f))
+        Emitter(builder, kind.dtype).prefetch_lines(start, n_features)
         return context.get_dummy_value()
 
     return types.none(X, types.int64), generate
 
 
 @intrinsic
-def load_square(
-    typingctx, X, rows, row_at, shift, feature, out, out_at, stride, squares, square_at
-):
-    """Load a square of samples x features, less `shift`, transposed into `out`.
+def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at):
+    """Load samples, less `shift`, transposed into `out`, as `tiles.load_block` says.
 
-    The rows rows[row_at], ... of X, as many of them and as many features from `feature`
-    on as a vector of `out` has lanes; the difference is taken in float64 and rounded to
-    the dtype of `out`. The sums of squares[square_at:] go on with what was stored.
+    The rows rows[row_at], ... of X, as many of them as a vector of `out` has lanes, to
+    out [feature][stride]; the difference is taken in float64 and rounded to the dtype
+    of `out`. squares[square_at:] get the sums of squares of what was stored. Meanwhile
+    as many rows after these are asked for: their numbers must be readable, but may be
+    any.
     """
     word = types.int64
-    signature = types.none(X, rows, word, shift, word, out, word, word, squares, word)
-    return signature, _load_code(whole_vectors=True)
+    signature = types.none(X, rows, word, shift, out, word, squares, word)
 
-
-@intrinsic
-def load_column(
-    typingctx, X, rows, row_at, shift, feature, out, out_at, stride, squares, square_at
-):
-    """Load one feature as `load_square` loads a vector of them."""
-    word = types.int64
-    signature = types.none(X, rows, word, shift, word, out, word, word, squares, word)
-    return signature, _load_code(whole_vectors=False)
-
-
-def _load_code(whole_vectors):
     def generate(context, builder, signature, arguments):
         kinds = signature.args
-        X, feature, stride = arguments[0], arguments[4], arguments[7]
-        emit = Emitter(builder, kinds[5].dtype)
+        X, stride = arguments[0], arguments[5]
+        emit = Emitter(builder, kinds[4].dtype)
         source = Emitter(builder, kinds[0].dtype)
-        rows, shift, out, squares = pointers(
-            context, builder, signature, arguments, ((1, 2), (3, 4), (5, 6), (8, 9))
+        rows, squares = pointers(
+            context, builder, signature, arguments, ((1, 2), (6, 7))
         )
-        starts = []
-        for r in range(emit.width):
-            i = builder.load(emit.pointer(rows, ir.Constant(feature.type, r)))
-            start, n_features = row(context, builder, kinds[0], X, i)
-            starts.append(emit.pointer(start, feature))
+        shift, out = (data(context, builder, kinds[a], arguments[a]) for a in (3, 4))
+
+        def number(value):
+            return ir.Constant(stride.type, value)
+
+        def start_of(r):
+            return row(context, builder, kinds[0], X, builder.load(emit.pointer(rows, r)))
+
+        pairs = [start_of(number(r)) for r in range(emit.width)]
+        starts, n_features = [start for start, _ in pairs], pairs[0][1]
+        doubles = ir.VectorType(ir.DoubleType(), emit.width)
+        total = cgutils.alloca_once(builder, emit.vector)
+        builder.store(ir.Constant(emit.vector, None), total)
+
+        def put(f, lines):
+            for n, line in enumerate(lines):
+                at = builder.mul(stride, builder.add(f, number(n)))
+                emit.store(line, emit.pointer(out, at))
+            square = emit.total([builder.fmul(line, line) for line in lines])
+            builder.store(builder.fadd(builder.load(total), square), total)
 
         def packed(values, offset):
             values = builder.fsub(source.widened(values), offset)
@@ -97,27 +94,34 @@ def _load_code(whole_vectors):
                 return values
             return builder.fptrunc(values, emit.vector)
 
-        doubles = ir.VectorType(ir.DoubleType(), emit.width)
-        if whole_vectors:
-            vector = ir.VectorType(source.element, emit.width)
-            offset = emit.load(shift, doubles)
-            ahead = builder.mul(n_features, ir.Constant(n_features.type, emit.width))
-            for start in starts:
-                emit.prefetch(emit.pointer(start, ahead))
-            lines = [packed(source.load(start, vector), offset) for start in starts]
-            lines = emit.transposed(lines)
-        else:
-            offset = emit.splat(builder.load(shift), doubles)
-            lines = [packed(emit.gather(starts), offset)]
+        vector = ir.VectorType(source.element, emit.width)
+        n_squares = builder.sdiv(n_features, number(emit.width))
 
-        for f, line in enumerate(lines):
-            step = builder.mul(stride, ir.Constant(stride.type, f))
-            emit.store(line, emit.pointer(out, step))
-        total = emit.total([builder.fmul(line, line) for line in lines])
-        emit.store(builder.fadd(emit.load(squares), total), squares)
+        def share(r):  # of the squares: those to come after r / width of the rows
+            return builder.sdiv(builder.mul(r, n_squares), number(emit.width))
+
+        # Row by row: lines in the order of their addresses come sooner.
+        with cgutils.for_range(builder, number(emit.width)) as loop:
+            ahead, _ = start_of(builder.add(loop.index, number(emit.width)))
+            source.prefetch_lines(ahead, n_features)
+            first, last = share(loop.index), share(builder.add(loop.index, number(1)))
+            with cgutils.for_range_slice(builder, first, last, number(1)) as (s, _):
+                f = builder.mul(s, number(emit.width))
+                offset = emit.load(emit.pointer(shift, f), doubles)
+                lines = [
+                    packed(source.load(emit.pointer(start, f), vector), offset)
+                    for start in starts
+                ]
+                put(f, emit.transposed(lines))
+        whole = builder.mul(n_squares, number(emit.width))
+        with cgutils.for_range_slice(builder, whole, n_features, number(1)) as (f, _):
+            offset = emit.splat(builder.load(emit.pointer(shift, f)), doubles)
+            values = emit.gather([emit.pointer(start, f) for start in starts])
+            put(f, [packed(values, offset)])
+        emit.store(builder.load(total), squares)
         return context.get_dummy_value()
 
-    return generate
+    return signature, generate
 
 
 @intrinsic

@@ -10,9 +10,12 @@ from fastkm.kernels._jit import inlined, parallel
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.select import greater, lesser
-from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_row
+from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_lines
 
-CHANGED_BLOCK = 512
+# Places for changed samples, and samples that are compared in one go: few of these hold
+# a change, once a fit settles down (500,000 labels: 0.13 ms where 0.45 are needed to
+# look at each).
+CHANGED_BLOCK, COMPARED = 512, 64
 
 
 @inlined
@@ -27,6 +30,15 @@ def add_sample(X, i, weight, totals, part, j, first, last):
     for f in range(whole, last):
         term = weight * X[i, f] if f < n_features else weight
         add_cell(totals, part, j, f, term)
+
+
+@inlined
+def are_equal(a, b):
+    """Whether two vectors of labels are equal; with vector instructions, as no exit."""
+    different = np.int32(0)
+    for i in range(a.size):
+        different |= a[i] ^ b[i]
+    return different == 0
 
 
 @inlined
@@ -55,16 +67,22 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
     else:
         first_column, last_column = column_bounds(chunk, n_chunks, last_column)
     changed = empty(CHANGED_BLOCK, np.int64)
+    ahead = greater(2, AHEAD * 8 // X.shape[1])
     n_changed = 0
-    for start in range(first, last, CHANGED_BLOCK):
+    start = first
+    while start < last:
         n_listed = 0
-        for i in range(start, lesser(start + CHANGED_BLOCK, last)):
-            changed[n_listed] = i
-            n_listed += before[i] != after[i]
-        for at in range(lesser(n_listed, AHEAD)):
-            prefetch_row(X, changed[at])
+        while start < last and n_listed <= CHANGED_BLOCK - COMPARED:
+            stop = lesser(start + COMPARED, last)
+            if not are_equal(before[start:stop], after[start:stop]):
+                for i in range(start, stop):
+                    changed[n_listed] = i
+                    n_listed += before[i] != after[i]
+            start = stop
+        for at in range(lesser(n_listed, ahead)):
+            prefetch_lines(X, changed[at])
         for at in range(n_listed):
-            prefetch_row(X, changed[lesser(at + AHEAD, n_listed - 1)])
+            prefetch_lines(X, changed[lesser(at + ahead, n_listed - 1)])
             i = changed[at]
             weight = weights[i if weights.size > 1 else 0]
             j, source = after[i], before[i]

@@ -18,7 +18,7 @@ from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import chunk_bounds, rounded_down
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import tile
-from fastkm.kernels.simd_rows import load_column, load_square
+from fastkm.kernels.simd_rows import AHEAD, load_rows
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64, VECTOR_BYTES, VECTORS
 
 # Features of a tile of samples that stay in the L1 cache, and bytes of centers that
@@ -86,14 +86,12 @@ def load_block(X, rows, shift, block, squares):
 
     And their squared norms, summed in the dtype of the block, into squares. The last
     vector is filled up with copies of the last row; lanes after it are not written.
+    In memory `rows` go on for AHEAD numbers: what is fetched ahead, if anything.
     """
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
     width = VECTOR_BYTES // block.itemsize
     n_rows, n_features = rows.size, X.shape[1]
-    whole = n_features - n_features % width
-    last_rows = empty(width, rows.dtype)
-    for row in range(squares.size):
-        squares[row] = 0
+    last_rows = empty(2 * width, rows.dtype)
     for row in range(0, n_rows, width):
         at = (row // lanes) * lanes * n_features + row % lanes
         if row + width <= n_rows:
@@ -102,14 +100,7 @@ def load_block(X, rows, shift, block, squares):
             for w in range(width):
                 last_rows[w] = rows[lesser(row + w, n_rows - 1)]
             some, some_at = last_rows, 0
-        for f in range(0, whole, width):
-            load_square(
-                X, some, some_at, shift, f, block, at + f * lanes, lanes, squares, row
-            )
-        for f in range(whole, n_features):
-            load_column(
-                X, some, some_at, shift, f, block, at + f * lanes, lanes, squares, row
-            )
+        load_rows(X, some, some_at, shift, block[at:], lanes, squares, row)
 
 
 @nested
@@ -217,11 +208,14 @@ def certify(
 
 @inlined
 def take_rows(queue, left, start, stop, rows):
-    """Give the samples of the places start .. stop, as many as `rows` can hold."""
-    size = lesser(rows.size, stop - start)
-    for r in range(size):
+    """Give the samples of the places start .. stop, at most rows.size - AHEAD.
+
+    Behind them in `rows` are those that come next, for `load_block`.
+    """
+    n_known = lesser(rows.size, stop - start)
+    for r in range(n_known):
         rows[r] = queue[start + r] if left.size else start + r
-    return rows[:size]
+    return rows[: lesser(n_known, rows.size - AHEAD)]
 
 
 @parallel
@@ -246,7 +240,7 @@ def label_by_scores(
     second = empty(block_rows, centers.dtype)
     index = empty(block_rows, centers.dtype)
     decided = empty(block_rows, np.bool_)
-    rows = empty(block_rows, np.int64)
+    rows = empty(block_rows + AHEAD, np.int64)
     end = first
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)
@@ -272,7 +266,7 @@ def label_by_distances(
     squares = empty(block_rows, centers.dtype)
     best = empty(block_rows, centers.dtype)
     index = empty(block_rows, centers.dtype)
-    rows = empty(block_rows, np.int64)
+    rows = empty(block_rows + AHEAD, np.int64)
     shift = zeros(n_features, np.float64)
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)

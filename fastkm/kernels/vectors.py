@@ -117,6 +117,13 @@ class Emitter:
         pointer = self.builder.bitcast(pointer, byte)
         self.builder.call(function, [pointer, read, near, data])
 
+    def prefetch_lines(self, pointer, size):
+        """Ask for all cache lines of so many elements."""
+        per_line = ir.Constant(size.type, 64 // (VECTOR_BYTES // self.width))
+        nothing = ir.Constant(size.type, 0)
+        with cgutils.for_range_slice(self.builder, nothing, size, per_line) as (at, _):
+            self.prefetch(self.pointer(pointer, at))
+
     def less(self, a, b):
         """Compare lanes; false where one is not a number."""
         return self.builder.fcmp_ordered("<", a, b)
