@@ -73,7 +73,8 @@ def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at
             return ir.Constant(stride.type, value)
 
         def start_of(r):
-            return row(context, builder, kinds[0], X, builder.load(emit.pointer(rows, r)))
+            i = builder.load(emit.pointer(rows, r))
+            return row(context, builder, kinds[0], X, i)
 
         pairs = [start_of(number(r)) for r in range(emit.width)]
         starts, n_features = [start for start, _ in pairs], pairs[0][1]
