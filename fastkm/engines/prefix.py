@@ -118,7 +118,7 @@ class Prefix(Tiles):
 
     def _some_rows(self, n_rows: int) -> Array:
         """Some samples, shifted, in float64."""
-        return self._every(n_rows) - self.shift
+        return self._every(n_rows) - self.shift.astype(np.float64)
 
     def _every(self, n_rows: int) -> Array:
         """Samples at equal distances, n_rows of them or all."""
@@ -324,7 +324,8 @@ class Prefix(Tiles):
         """Make the images of all samples, when they are first used."""
         if not len(self.squares):
             origin = np.zeros(self.n_samples, np.int32)  # the one center of all
-            self.squares = self.own_distances(self.shift[None], origin)
+            shift = self.shift[None].astype(np.float64)
+            self.squares = self.own_distances(shift, origin)
             self.images = self._images(self.X)
         if self.lead.integers.shape[1] != lead_width(self.n_lead):
             self.lead = self._shorten(self.images, self.n_lead)

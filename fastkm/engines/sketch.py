@@ -112,7 +112,8 @@ class Sketch(NoSketch):
         X = samples.X
         every = max(1, len(X) // SOME_ROWS)
         some = read_only(X[::every].astype(np.float64))
-        shift = some.mean(axis=0)
+        # Of the samples' dtype, which is what `project` takes.
+        shift = some.mean(axis=0).astype(samples.dtype).astype(np.float64)
         origin = np.zeros(len(X), np.int32)  # the one center of all
         self.squares = samples.own_distances(shift[None], origin)
         chosen = choose_basis(some, shift, n_clusters, n_trials, X.itemsize)
@@ -150,7 +151,7 @@ class Sketch(NoSketch):
         prefix.project(
             samples.n_chunks(0.05 * X.size * n_coordinates),
             X,
-            shift,
+            shift.astype(samples.dtype),
             basis.packed,
             n_coordinates,
             basis.rest_error,

@@ -110,9 +110,9 @@ class Tiles(InMemory):
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
         super().__init__(X, weights, n_threads)
         # Any shift is valid; the mean of some rows makes the norms, and with them the
-        # margins, small.
+        # margins, small. Differences of float32 numbers are rounded but once.
         some = self.X[:: max(32, self.n_samples // 1024)]
-        self.shift = some.mean(axis=0, dtype=np.float64)
+        self.shift = some.mean(axis=0, dtype=np.float64).astype(self.dtype)
         self.queue = np.empty(self.n_samples, np.int64)
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:

@@ -51,10 +51,10 @@ def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at
     """Load samples, less `shift`, transposed into `out`, as `tiles.load_block` says.
 
     The rows rows[row_at], ... of X, as many of them as a vector of `out` has lanes, to
-    out [feature][stride]; the difference is taken in float64 and rounded to the dtype
-    of `out`. squares[square_at:] get the sums of squares of what was stored. Meanwhile
-    as many rows after these are asked for: their numbers must be readable, but may be
-    any.
+    out [feature][stride]; the difference is rounded to the dtype of `out`, and to
+    float64 before that where one of the three is not float32. squares[square_at:] get
+    the sums of squares of what was stored. Meanwhile as many rows after these are asked
+    for: their numbers must be readable, but may be any.
     """
     word = types.int64
     signature = types.none(X, rows, word, shift, out, word, squares, word)
@@ -78,7 +78,9 @@ def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at
 
         pairs = [start_of(number(r)) for r in range(emit.width)]
         starts, n_features = [start for start, _ in pairs], pairs[0][1]
-        doubles = ir.VectorType(ir.DoubleType(), emit.width)
+        shifts = Emitter(builder, kinds[3].dtype)
+        offsets = ir.VectorType(shifts.element, emit.width)
+        is_single = emit.element == source.element == shifts.element == ir.FloatType()
         total = cgutils.alloca_once(builder, emit.vector)
         builder.store(ir.Constant(emit.vector, None), total)
 
@@ -90,7 +92,9 @@ def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at
             builder.store(builder.fadd(builder.load(total), square), total)
 
         def packed(values, offset):
-            values = builder.fsub(source.widened(values), offset)
+            if is_single:
+                return builder.fsub(values, offset)
+            values = builder.fsub(source.widened(values), shifts.widened(offset))
             if emit.element == ir.DoubleType():
                 return values
             return builder.fptrunc(values, emit.vector)
@@ -108,7 +112,7 @@ def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at
             first, last = share(loop.index), share(builder.add(loop.index, number(1)))
             with cgutils.for_range_slice(builder, first, last, number(1)) as (s, _):
                 f = builder.mul(s, number(emit.width))
-                offset = emit.load(emit.pointer(shift, f), doubles)
+                offset = emit.load(emit.pointer(shift, f), offsets)
                 lines = [
                     packed(source.load(emit.pointer(start, f), vector), offset)
                     for start in starts
@@ -116,7 +120,7 @@ def load_rows(typingctx, X, rows, row_at, shift, out, stride, squares, square_at
                 put(f, emit.transposed(lines))
         whole = builder.mul(n_squares, number(emit.width))
         with cgutils.for_range_slice(builder, whole, n_features, number(1)) as (f, _):
-            offset = emit.splat(builder.load(emit.pointer(shift, f)), doubles)
+            offset = emit.splat(builder.load(emit.pointer(shift, f)), offsets)
             values = emit.gather([emit.pointer(start, f) for start in starts])
             put(f, [packed(values, offset)])
         emit.store(builder.load(total), squares)

@@ -210,11 +210,13 @@ def certify(
 def take_rows(queue, left, start, stop, rows):
     """Give the samples of the places start .. stop, at most rows.size - AHEAD.
 
-    Behind them in `rows` are those that come next, for `load_block`.
+    Behind them in `rows` are those that come next, to be fetched ahead; in the end,
+    the last one again and again.
     """
     n_known = lesser(rows.size, stop - start)
-    for r in range(n_known):
-        rows[r] = queue[start + r] if left.size else start + r
+    for r in range(rows.size):
+        place = start + lesser(r, n_known - 1)
+        rows[r] = queue[place] if left.size else place
     return rows[: lesser(n_known, rows.size - AHEAD)]
 
 
