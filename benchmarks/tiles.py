@@ -53,7 +53,7 @@ def _flops(n_features: int, n_clusters: int, dtype: str) -> float:
         margin = score_margin(DTYPES[dtype], n_features, reach)
         tiles.label_by_scores(
             N_THREADS, engine.X, queue, NONE, engine.shift, packed, norms, margin,
-            block_rows(n_features), labels, NO_KEYS, NO_ROOM,
+            block_rows(n_features, packed.nbytes), labels, NO_KEYS, NO_ROOM,
         )  # fmt: skip
         best = min(best, time.perf_counter() - start)
     return 2.0 * X.size * n_clusters / best
@@ -120,7 +120,7 @@ def _ratio_to_exact(X: Any, centers: Any) -> float:
     for engine in (Tiles(X, None, N_THREADS), Lanes(X, None, N_THREADS)):
         labels = np.empty(len(X), np.int32)
         engine.find(centers, labels, keep=False)
-        seconds.append(data.elapsed(engine.find, centers, labels))
+        seconds.append(data.elapsed(engine.find, centers, labels, False))
     return seconds[0] / seconds[1]
 
 

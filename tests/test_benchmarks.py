@@ -117,6 +117,16 @@ def test_limits_are_of_a_computer(monkeypatch):
     assert limits.iteration(10**6, 100, 1000, "float32", 1) > 2e11 / 1e13
 
 
+def test_tiles_writes_its_files(tmp_path, monkeypatch):
+    hard = next(iter(tiles.HARD_CASES))
+    for name, some in (("FEATURES", (4,)), ("CLUSTERS", (8,)), ("PROBLEMS", [hard])):
+        monkeypatch.setattr(tiles, name, some)
+    tiles.main(["-o", str(tmp_path)])
+    text = (tmp_path / "tiles.md").read_text()
+    assert "float64 scores" in text and f"| {hard} |" in text
+    assert (tmp_path / "tiles.png").stat().st_size > 0
+
+
 def test_side_by_side_writes_its_files(tmp_path, monkeypatch, capsys):
     runs = {name: peers.find(name) for name in ("fastkm", "scikit-learn")}
     monkeypatch.setattr(peers, "installed", lambda: runs)

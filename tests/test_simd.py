@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fastkm import reference
+from fastkm import engines, reference
 from fastkm.engines.tiles import score_margin
 from fastkm.kernels import simd, simd_rows, tiles, vectors
 from fastkm.kernels.vectors import GROUP, VECTOR_BYTES
@@ -277,15 +277,27 @@ def test_other_vector_widths_give_the_same_bits(cpu, runs):
     assert output.startswith(CPUS[cpu][1])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_features_and_centers_in_several_parts(dtype, rng):
+    """Partial sums of every tile are kept apart; ties go on to exact distances."""
+    n_features = 2 * tiles.DEPTH + 5
+    n_clusters = 2 + tiles.CENTER_BYTES // (8 * n_features // 3)  # of float64: 2 chunks
+    X = rng.normal(size=(3 * vectors.LANES_32 + 5, n_features)).astype(dtype)
+    centers = rng.normal(size=(n_clusters, n_features)).astype(dtype)
+    centers[1::2] = centers[: n_clusters - 1 : 2]
+    labels, distances = reference.assign(X, centers)
+    for engine in (engines.Lanes, engines.Tiles):
+        found = engine(X, None, 1).assign(centers)
+        assert (found[0] == labels).all() and (found[1] == distances).all()
+
+
 def test_certification_needs_no_luck(rng):
     """Scores decide almost all of ordinary samples, and nothing on ties."""
-    from fastkm.engines import Tiles
-
     X = rng.normal(size=(2000, 30))
-    ordinary = Tiles(X, None, 1)
+    ordinary = engines.Tiles(X, None, 1)
     ordinary.assign(X[:50])
     assert ordinary.counts["samples undecided by float32"] < 0.02 * len(X)
-    ties = Tiles(X, None, 1)
+    ties = engines.Tiles(X, None, 1)
     labels, _ = ties.assign(np.repeat(X[:50], 2, axis=0))
     assert {
         ties.counts[f"samples undecided by {t}"] for t in ("float32", "float64")

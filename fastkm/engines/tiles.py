@@ -135,12 +135,12 @@ class Tiles(InMemory):
         With `left` empty, of all samples. `keys` and `room` are explained in
         `engines.skips`.
         """
-        rows = block_rows(self.n_features)
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
             if dtype is np.float32 and not self._float32_serves(len(centers), reach):
                 continue
             margin = score_margin(dtype, self.n_features, reach)
+            rows = block_rows(self.n_features, packed.nbytes)
             undecided = tiles.label_by_scores(
                 n_chunks,
                 self.X,
@@ -161,6 +161,7 @@ class Tiles(InMemory):
                 break
         else:
             packed, norms = pack_distances(centers, self.n_chunks(1.0 * centers.size))
+            rows = block_rows(self.n_features, packed.nbytes)
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )

@@ -222,7 +222,7 @@ def guess(block, n_tiles, centers, norms, index):
                 at + (f // 2 * GROUP + place % GROUP) * 2 + f % 2
             ]
     best, second = empty(index.size, np.float32), empty(index.size, np.float32)
-    partial = empty(partial_size(n_lead, 4), np.float32)
+    partial = empty(partial_size(floats, n_lead), np.float32)
     n_rows = n_tiles * LANES_32
     scan(
         floats, n_rows, n_lead, float_centers, float_norms, partial, best, second, index

@@ -314,7 +314,7 @@ def iterate(
         empty(n_places * n_features, np.float64),
         empty(n_places, np.float64),
     )
-    partial = empty(partial_size(n_features, block.itemsize), np.float64)
+    partial = empty(partial_size(block, n_features), np.float64)
     best, index = (
         empty(block.size // n_features, np.float64),
         empty(block.size // n_features, np.float64),

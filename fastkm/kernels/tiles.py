@@ -109,7 +109,7 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
     n_groups = norms.size // GROUP
     n_tiles = (n_rows + lanes - 1) // lanes
-    depth = lesser(DEPTH, n_features)
+    depth = depth_of(n_features)
     chunk = groups_per_chunk(depth, block.itemsize)
     for row in range(best.size):
         best[row] = math.inf
@@ -118,9 +118,10 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
             second[row] = math.inf
     for first in range(0, n_groups, chunk):
         last = lesser(first + chunk, n_groups)
-        for t in range(n_tiles):
-            for f in range(0, n_features, depth):
-                n_walked = lesser(depth, n_features - f)
+        # Part of the features of a chunk of centers stays, and the tiles go past it.
+        for f in range(0, n_features, depth):
+            n_walked = lesser(depth, n_features - f)
+            for t in range(n_tiles):
                 for g in range(first, last):
                     tile(
                         block,
@@ -131,7 +132,7 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
                         f > 0,
                         f + n_walked == n_features,
                         partial,
-                        (g - first) * GROUP * lanes,
+                        (t * chunk + g - first) * GROUP * lanes,
                         norms,
                         g * GROUP,
                         g * GROUP,
@@ -143,17 +144,25 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
 
 
 @inlined
+def depth_of(n_features):
+    """Features to walk over in one go: at most DEPTH, in parts of about one size."""
+    n_parts = (n_features + DEPTH - 1) // DEPTH
+    return (n_features + n_parts - 1) // n_parts
+
+
+@inlined
 def groups_per_chunk(depth, itemsize):
     """Groups of centers whose `depth` features fit into the L2 cache."""
     return greater(1, CENTER_BYTES // (GROUP * itemsize * depth))
 
 
 @inlined
-def partial_size(n_features, itemsize):
-    """Sums that `scan` sets aside between two runs over the features."""
+def partial_size(block, n_features):
+    """Sums that `scan` sets aside for a block between two parts of the features."""
     if n_features <= DEPTH:
         return 1
-    return groups_per_chunk(DEPTH, itemsize) * GROUP * LANES_32
+    chunk = groups_per_chunk(depth_of(n_features), block.itemsize)
+    return block.size // n_features * chunk * GROUP
 
 
 @inlined
@@ -236,7 +245,7 @@ def label_by_scores(
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     block = empty(block_rows * n_features, centers.dtype)
-    partial = empty(partial_size(n_features, centers.itemsize), centers.dtype)
+    partial = empty(partial_size(block, n_features), centers.dtype)
     squares = empty(block_rows, centers.dtype)
     best = empty(block_rows, centers.dtype)
     second = empty(block_rows, centers.dtype)
@@ -264,7 +273,7 @@ def label_by_distances(
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     block = empty(block_rows * n_features, centers.dtype)
-    partial = empty(partial_size(n_features, centers.itemsize), centers.dtype)
+    partial = empty(partial_size(block, n_features), centers.dtype)
     squares = empty(block_rows, centers.dtype)
     best = empty(block_rows, centers.dtype)
     index = empty(block_rows, centers.dtype)
