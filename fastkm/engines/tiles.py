@@ -97,6 +97,16 @@ def score_margin(
     return np.array([m0, m1, m2, math.sqrt(d * tiny), stretch])
 
 
+def float32_serves(shape: tuple[int, ...], reach: float) -> bool:
+    """Whether scores of so many centers and features may be computed in float32."""
+    n_clusters, n_features = shape
+    return (
+        reach <= LARGEST_REACH
+        and n_features <= MOST_FEATURES
+        and n_clusters <= MOST_CENTERS
+    )
+
+
 class Tiles(InMemory):
     """The engine of this module (see there).
 
@@ -138,7 +148,7 @@ class Tiles(InMemory):
         rows = block_rows(self.n_features)
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
-            if dtype is np.float32 and not self._float32_serves(len(centers), reach):
+            if dtype is np.float32 and not float32_serves(centers.shape, reach):
                 continue
             margin = score_margin(dtype, self.n_features, reach)
             undecided = tiles.label_by_scores(
@@ -164,13 +174,6 @@ class Tiles(InMemory):
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
-
-    def _float32_serves(self, n_clusters: int, reach: float) -> bool:
-        return (
-            reach <= LARGEST_REACH
-            and self.n_features <= MOST_FEATURES
-            and n_clusters <= MOST_CENTERS
-        )
 
     def _pack_scores(self, centers: Array, dtype: Any) -> tuple[Array, Array, float]:
         n_clusters, n_features = centers.shape
