@@ -15,6 +15,8 @@ KINDS += [("lanes", 2), ("tiles", 16), ("skips", 16), ("prefix", 64)]
 def warmup() -> None:
     """Compile all that common fits and predictions need, and keep it on the disk.
 
+    Also of samples that are read in chunks (`fastkm.sources`).
+
     Takes a minute or two the first time, and a second or two when all is there. For
     the image of a container, or before a service takes requests; nothing depends on
     it. Code that is seldom needed is compiled when it is.
@@ -36,3 +38,5 @@ def warmup() -> None:
             kmeans(X, 40, init=X[-40:].repeat(2, 0)[:40], max_iter=2, engine=engine)
             squared_distances(X[:10], X[:10])
             kmeans(X[:50], 3, random_state=0)  # whole in one kernel
+            if engine in ("lanes", "prefix"):  # few features and many, in chunks
+                kmeans(X, 3, random_state=0, max_iter=2, max_memory=2**16)

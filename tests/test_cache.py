@@ -295,6 +295,10 @@ FITS = """
             model = KMeans(k, random_state=0).fit(X)
             model.predict(X), model.score(X)
             model.fit(X, sample_weight=rng.random(n)).transform(X)
+            if n >= 2000:
+                in_chunks = KMeans(k, random_state=0, max_memory=(40 + d) * n)
+                in_chunks.fit(X, sample_weight=rng.random(n))
+                assert in_chunks.report_.engine == "chunks"
     print(*saved)
 """
 

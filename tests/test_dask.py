@@ -1,6 +1,7 @@
 """Dask collections: the bits of one array, on any workers, also when one is lost."""
 
 import os
+import pickle
 import signal
 
 import dask.array as da
@@ -237,3 +238,50 @@ def test_wrong_command_lines(options, words, tmp_path, capsys, monkeypatch):
     assert main(f"fit {options} -k 2".split()) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "model.npz").exists()
+
+
+def shares_of(X, weights=None, n_clusters=5):
+    settings = fastkm.dask.Settings(n_clusters, "auto", 50, 0)
+    return fastkm.dask.Workers(X, weights, settings)
+
+
+def test_partitions_of_a_worker_share_an_engine(cluster):
+    X = samples(9000, 7)
+    in_blocks = da.from_array(X, chunks=(700, 7))
+    with distributed.Client(cluster):
+        workers = shares_of(in_blocks)
+        assert len(workers.places) == 13
+        assert len(workers.shares) == len({n for n, _ in workers.places}) <= 2
+        found = workers.rows(np.array([8999, 0, 701, 699]))
+        same(found, X[[8999, 0, 701, 699]])
+    here = shares_of(in_blocks)
+    assert here.places == [(0, n) for n in range(13)]
+    (share,) = here.shares
+    same(share.X, X)
+    alone = fastkm.dask.Share([fastkm.dask.Block(X, None)], share.settings)
+    assert np.shares_memory(alone.X, X)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_share_that_is_sent_begins_anew(weighted):
+    X = samples()
+    weights = np.arange(9000) % 3.0 if weighted else None
+    given = None if weights is None else da.from_array(weights, chunks=2000)
+    (share,) = shares_of(da.from_array(X, chunks=(2000, 5)), given).shares
+    first, second = X[:5], X[5:10]
+    fastkm.dask.step_of(share, first, "")
+    last = fastkm.dask.digest(first)
+    sent = pickle.loads(pickle.dumps(share))
+    expected = fastkm.dask.step_of(share, second, last)
+    step = fastkm.dask.step_of(sent, second, last)
+    assert (step.totals.rounded()[0] == expected.totals.rounded()[0]).all()
+    assert step.touched.all() and step.n_changed == 9000
+    labels, distances = fastkm.assign(X, second)
+    for number, start in enumerate(range(0, 9000, 2000)):
+        part = sent.part(number, start)
+        rows = slice(start, start + 2000)
+        found = part.engine(5).assignment(second)
+        same(found.labels, labels[rows])
+        same(found.distances, distances[rows])
+        found.labels[:] = 9  # its own
+    same(sent.assign(second)[0], labels)

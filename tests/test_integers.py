@@ -9,7 +9,7 @@ from fastkm import reference
 from fastkm.engines import basis
 from fastkm.engines.basis import make_basis
 from fastkm.engines.integers import SQUARES, rounding
-from fastkm.engines.prefix import Prefix
+from fastkm.engines.sieves import Sieves
 from fastkm.kernels import integers, simd_rows
 from fastkm.kernels.integers import ROUNDED, limit_of, reach_of
 from fastkm.kernels.tiles import LARGEST_REACH
@@ -59,20 +59,21 @@ def test_all_features(special, dtype):
 def test_coordinates_and_the_rest(special, dtype):
     """Of samples and of centers; the leading ones as well."""
     X = SPECIAL[special](dtype).X
-    engine = Prefix(X, None, 1)
-    engine.squares = squares_about(X, engine.shift)
-    serves = engine.squares < LARGEST_REACH
+    sieves = Sieves(X, 1)
+    squares = squares_about(X, sieves.shift)
+    serves = squares < LARGEST_REACH
     centers = X[:: max(1, len(X) // 12)][:12].astype("f8") * 1.0001
-    reach = squares_about(centers, engine.shift)
+    reach = squares_about(centers, sieves.shift)
     centers = centers[reach < LARGEST_REACH]  # the engine sees to that
     if not serves.any() or not len(centers):
         return
-    images, other = engine._images(engine.X), engine._images(centers)
-    margin = engine.rounding.margin
-    found = X[serves], centers, engine.squares[serves]
+    images, other = sieves.images(X, 1), sieves.images(centers, 1)
+    margin = sieves.rounding.margin
+    found = X[serves], centers, squares[serves]
     check_reach(*found, *(v[serves] for v in images), other.integers, margin)
     for n_lead in (1, 2, 7):
-        lead, others = engine._shorten(images, n_lead), engine._shorten(other, n_lead)
+        sieves.n_lead = n_lead
+        lead, others = sieves.shorten(images, 1), sieves.shorten(other, 1)
         wider = margin + np.array([0, 0, ROUNDED])
         check_reach(*found, *(v[serves] for v in lead), others.integers, wider)
 
@@ -82,18 +83,18 @@ def test_coordinates_and_the_rest(special, dtype):
 def test_coordinates_are_within_their_error(shape, dtype, rng):
     """|y~ - Q'x| <= error |x|, and the rest is an upper bound: against longdouble."""
     X = rng.normal(size=shape).astype(dtype)
-    engine = Prefix(X, None, 2)
-    n = engine.basis.n_coordinates
-    u, _, v = np.linalg.svd(engine.basis.directions(), full_matrices=False)
-    x = X.astype(np.longdouble) - engine.shift
+    sieves = Sieves(X, 2)
+    n = sieves.basis.n_coordinates
+    u, _, v = np.linalg.svd(sieves.basis.directions(), full_matrices=False)
+    x = X.astype(np.longdouble) - sieves.shift
     exact = x @ (u @ v).astype(np.longdouble)
     norms = np.sqrt((x**2).sum(axis=1))
-    coordinates = engine._project(engine.X)
+    coordinates = sieves._project(X, 2)
     errors = np.sqrt(((coordinates[:, :n] - exact) ** 2).sum(axis=1))
-    assert (errors <= engine.basis.error * norms).all()
+    assert (errors <= sieves.basis.error * norms).all()
     rest = np.sqrt(np.maximum((x**2).sum(axis=1) - (exact**2).sum(axis=1), 0))
     assert (coordinates[:, -1] >= rest).all()
-    most = np.sqrt(rest**2 + 2.1 * engine.basis.rest_error * norms**2)
+    most = np.sqrt(rest**2 + 2.1 * sieves.basis.rest_error * norms**2)
     # Rounded up, also 0.
     assert (coordinates[:, -1] <= most * (1 + 2.0**-22) + 2.0**-149).all()
 

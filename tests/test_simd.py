@@ -192,6 +192,7 @@ def test_margin_covers_the_error_of_scores(dtype, n_features, spread, rng):
 WIDTHS = """
     import numpy as np
     from fastkm import engines, lloyd, reference, seeding
+    from fastkm.engines.sieves import Sieves
     from fastkm.kernels import vectors
     print(vectors.VECTOR_BYTES, vectors.VECTORS, vectors.HAS_FMA)
     rng = np.random.default_rng(0)
@@ -210,10 +211,10 @@ WIDTHS = """
             slow = reference.kmeans_plusplus(X, k, np.random.default_rng(1))
             assert (fast == slow).all()
 
-    def sieve_always(self):
+    def sieve_always(self, *seen):
         self.n_lead, self.cost = 3, 0.0
 
-    engines.Prefix._choose_lead = sieve_always
+    Sieves.choose_lead = sieve_always
     X = rng.normal(size=(130, 40)).astype("f4")
     for make in engines.ENGINES.values():
         engine = make(X, None, 1)

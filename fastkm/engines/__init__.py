@@ -8,17 +8,27 @@ import numpy as np
 
 from fastkm.engines.base import Array, Engine, InMemory, Step, center_dtype
 from fastkm.engines.blocks import Blocks
-from fastkm.engines.chunks import ASSIGNMENTS, NOTHING, STATE, Chunked, Chunks
+from fastkm.engines.chunks import (
+    ASSIGNMENTS,
+    IMAGES,
+    NOTHING,
+    STATE,
+    Chunked,
+    Chunks,
+    spread,
+)
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.onepass import exact_lanes
 from fastkm.engines.parts import Parted
 from fastkm.engines.prefix import Prefix
+from fastkm.engines.sieves import BASIS_ROWS, Sieves
 from fastkm.engines.skips import Skips
 from fastkm.engines.tiles import Tiles
 
 __all__ = [
     "ASSIGNMENTS",
     "ENGINES",
+    "IMAGES",
     "NOTHING",
     "STATE",
     "Blocks",
@@ -61,7 +71,7 @@ def exact_engine(
     weights: Array | None,
     n_threads: int,
     *,
-    keeps: int = ASSIGNMENTS,
+    keeps: int = IMAGES,
 ) -> Lanes | Chunked:
     """Give the engine that computes every distance; for `keeps` see `Chunked`."""
     if isinstance(X, np.ndarray):
@@ -77,7 +87,7 @@ def choose(
     engine: str = "auto",
     n_steps: int = 0,
     *,
-    keeps: int = ASSIGNMENTS,
+    keeps: int = IMAGES,
 ) -> Choice:
     """Choose the engine for the samples.
 
@@ -85,18 +95,27 @@ def choose(
     come, all restarts together (0: a single assignment): what they could repay.
 
     For samples in chunks, it is chosen chunk by chunk, for a single assignment of each,
-    but for `skips`, if its state is kept; for `keeps` see `Chunked`.
+    but for `skips`, if its state is kept, and for `prefix`, of which the chunks share
+    what they can; for `keeps` see `Chunked`.
     """
     if isinstance(X, np.ndarray):
         name, reason = decide(X, n_clusters, engine, n_steps)
         return Choice(ENGINES[name](X, weights, n_threads), name, reason)
 
+    n_repaid = n_steps if keeps == IMAGES else 0
+    name, _ = decide(X, n_clusters, engine, n_repaid)
+    sieves = Sieves(spread(X, BASIS_ROWS), n_threads) if name == "prefix" else None
+
     def make(
         chunk: Array, weights: Array | None, n_clusters: int, n_threads: int
     ) -> InMemory:
+        name, _ = decide(X, n_clusters, engine, n_repaid)
+        if name == "prefix" and sieves and (engine == name or sieves.may_pay()):
+            return Prefix(chunk, weights, n_threads, sieves)
         name, _ = decide(chunk, n_clusters, engine)
-        if engine == "auto" and name == "tiles" and keeps and n_steps > 1:
-            name = "skips"  # what it finds out is kept from step to step
+        if engine == "auto" and name in ("tiles", "prefix"):
+            # What skips find out is kept from step to step.
+            name = "skips" if keeps and n_steps > 1 else "tiles"
         if name == "lanes":
             return exact_lanes(chunk, weights, n_threads)
         return ENGINES[name](chunk, weights, n_threads)
@@ -106,7 +125,7 @@ def choose(
 
 
 def decide(
-    X: Array, n_clusters: int, engine: str = "auto", n_steps: int = 0
+    X: Array | Chunks, n_clusters: int, engine: str = "auto", n_steps: int = 0
 ) -> tuple[str, str]:
     """Name of the engine that `choose` makes, and why."""
     # Milliseconds per step + of the build, one Zen 3 machine of 2 cores, mixtures that
@@ -130,7 +149,7 @@ def decide(
     if n_terms <= 64:
         reason = f"{n_terms} terms per sample: certifying cheaper scores would not pay"
         return "lanes", reason
-    if _may_sieve(X, n_clusters, n_steps):
+    if _may_sieve(X.shape, n_clusters, n_steps):
         return "prefix", f"{n_clusters} clusters: most pairs need not be computed"
     if n_steps > 1:
         reason = f"{n_terms} terms per sample: most samples soon keep their label"
@@ -138,12 +157,13 @@ def decide(
     return "tiles", f"{n_terms} terms per sample, at the speed of float32"
 
 
-def _may_sieve(X: Array, n_clusters: int, n_steps: int) -> bool:
+def _may_sieve(shape: tuple[int, ...], n_clusters: int, n_steps: int) -> bool:
     """Whether finding leading coordinates would pay, where there are any.
 
     They cost as much as some 200 centers; where the data has none, a pilot says so
     after a tenth of a second at most.
     """
-    work = float(X.size) * n_clusters
+    n_samples, n_features = shape
+    work = float(n_samples) * n_features * n_clusters
     few = 128 if n_steps > 1 else 512
-    return X.shape[1] >= 32 and n_clusters >= few and work >= 2e9
+    return n_features >= 32 and n_clusters >= few and work >= 2e9

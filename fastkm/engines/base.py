@@ -123,9 +123,8 @@ class Held:
         return weights is not None and bool((weights != weights[0]).any())
 
     def n_chunks(self, nanoseconds: float) -> int:
-        """Threads that pay for so much work: to start one takes some 40 us."""
-        worth = int(nanoseconds / 150_000)
-        return max(1, min(self.n_threads, self.n_samples, worth))
+        """Threads that pay for so much work."""
+        return worth(self.n_threads, self.n_samples, nanoseconds)
 
     def foreseen(self, n_last: int) -> int:
         """Samples to expect after so many in the last step: a new run begins anew."""
@@ -245,11 +244,11 @@ class InMemory(Held):
         table takes all differences: what counts is the sum over the tables.
         """
         n_moved = self.n_samples if expected is None else self.foreseen(expected)
-        worth = self.n_chunks(1.0 * self.n_samples + 1.0 * n_moved * self.n_features)
-        totals = totals[:worth]
+        most = self.n_chunks(1.0 * self.n_samples + 1.0 * n_moved * self.n_features)
+        totals = totals[:most]
         n_chunks = len(totals)
         if n_chunks == 1:
-            n_chunks = min(worth, self.n_features // 8 + 1)
+            n_chunks = min(most, self.n_features // 8 + 1)
         changed = sums.update(
             n_chunks, self.X, self.kernel_weights, before, after, totals, touched
         )
@@ -283,11 +282,11 @@ class InMemory(Held):
     def label(self, centers: Array) -> Array:
         """Labels (int32) of all samples."""
         labels = np.empty(self.n_samples, np.int32)
-        self.find(centers.astype(np.float64), labels, keep=False)
+        self.find(np.asarray(centers, np.float64), labels, keep=False)
         return labels
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
-        centers = centers.astype(np.float64)
+        centers = np.asarray(centers, np.float64)
         if np.array_equal(centers, self._centers):  # as after the last step
             labels = self._labels.copy()
         else:
@@ -327,6 +326,11 @@ class InMemory(Held):
     def given(self) -> Array:
         """Give the samples to a function of the user's, in the dtype of centers."""
         return self.X.astype(self.dtype, copy=False)
+
+
+def worth(n_threads: int, n_items: int, nanoseconds: float) -> int:
+    """Threads that pay for so much work: to start one takes some 40 us."""
+    return max(1, min(n_threads, n_items, int(nanoseconds / 150_000)))
 
 
 def center_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -7,6 +7,7 @@ which assigns it and brings sums of its thread up to date; then it is let go of.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
@@ -15,10 +16,11 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from fastkm.engines.assignment import Assignment, InOneArray
-from fastkm.engines.base import Array, Step, Values
+from fastkm.engines.base import Array, InMemory, Step, Values
 from fastkm.engines.dealing import dealt
-from fastkm.engines.kept import Kept, advance
+from fastkm.engines.kept import Kept, advance, recall
 from fastkm.engines.parts import Make, Memory, Part, Parted, lanes
+from fastkm.engines.prefix import Prefix, Reduced
 
 Answer = TypeVar("Answer")
 
@@ -26,9 +28,11 @@ CHUNK_BYTES = 2**24  # of a dense chunk
 MOST_WORKERS = 4  # chunks that are computed on at a time
 
 # What may be kept about samples between passes: nothing; what a step or a seeding
-# remembers; labels and distances of assignments as well.
-NOTHING, STATE, ASSIGNMENTS = 0, 1, 2
-KEPT_BYTES = {STATE: 8, ASSIGNMENTS: 32}  # per sample, at most
+# remembers; labels and distances of assignments as well; their images, too, where
+# `engines.prefix` serves.
+NOTHING, STATE, ASSIGNMENTS, IMAGES = 0, 1, 2, 3
+KEPT_BYTES = {STATE: 8, ASSIGNMENTS: 32, IMAGES: 384}  # per sample, at most
+SOME_CHUNKS = 8  # that some samples are taken from
 
 
 class Chunks(Protocol):
@@ -70,7 +74,10 @@ class Chunked(Parted):
     Memory beyond the samples: a few dense chunks and what the engine of one keeps;
     three tables of sums per thread; what `keeps` says, `KEPT_BYTES` per sample. A step
     is one pass through the samples; with a state kept, samples whose label cannot have
-    changed are left out (`engines.kept`).
+    changed are left out (`engines.kept`). Where `engines.prefix` serves, the chunks
+    share its `Sieves`; with images kept, coordinates are computed once: on 60,000 x 784
+    samples in 31 chunks, 4000 clusters, a step takes 0.19 s, without the images 0.5,
+    with a basis for every chunk 4.2, and in memory 0.11.
 
     Counts what the engines of the chunks count, and chunks that were not read.
     """
@@ -82,7 +89,7 @@ class Chunked(Parted):
         n_threads: int,
         make: Make = lanes,
         *,
-        keeps: int = ASSIGNMENTS,
+        keeps: int = IMAGES,
     ) -> None:
         super().__init__(samples.shape, samples.dtype, weights, n_threads)
         self.samples = samples
@@ -94,6 +101,7 @@ class Chunked(Parted):
 
     def forget(self) -> None:
         self.memories = [Memory() for _ in self.starts[1:]]
+        self.reduced = [Reduced() for _ in self.starts[1:]]
         self.kept = Kept.nothing(0, 0, self.n_features)
         self._totals = self.no_totals(0)
 
@@ -104,9 +112,20 @@ class Chunked(Parted):
             None if self.weights is None else self.weights[start:stop],
             int(start),
             max(1, self.n_threads // n_workers),
-            self.make,
+            functools.partial(self._engine, c),
             self.memories[c] if self.keeps else None,
         )
+
+    def _engine(
+        self, c: int, X: Array, weights: Array | None, n_clusters: int, n_threads: int
+    ) -> InMemory:
+        """Make the engine of a chunk, which goes on from what is kept."""
+        engine = self.make(X, weights, n_clusters, n_threads)
+        if isinstance(engine, Prefix) and self.keeps == IMAGES:
+            engine.reduced = self.reduced[c]
+        if len(self.kept.centers) == n_clusters:
+            recall(engine, self.kept.of(slice(*self.starts[c : c + 2])))
+        return engine
 
     def _through(
         self,
@@ -167,14 +186,17 @@ class Chunked(Parted):
         def advance_part(part: Part, rows: slice, worker: int) -> int:
             own = kept.of(rows) if self.keeps else kept
             totals = self._totals[worker : worker + 1]
-            return advance(part.engine(n_clusters), own, centers, totals, touched)
+            engine = part.engine(n_clusters)
+            return advance(engine, own, exact_centers, totals, touched)
 
-        n_workers = min(self.n_workers, len(self._totals))
-        chunks = None if anew else self._unsettled(kept, kept.raised(exact_centers))
+        n_workers, room = min(self.n_workers, len(self._totals)), kept.room
+        if self.keeps:
+            room = kept.raised(exact_centers)
+        chunks = None if anew else self._unsettled(kept, room)
         changed = self._through(advance_part, chunks, n_workers)
         step = Step(self.joined(self._totals, n_clusters), sum(changed), touched)
         if self.keeps:
-            self.kept = kept.after(exact_centers)
+            self.kept = kept.after(exact_centers, room)
             return step
         return step._replace(n_changed=-1)
 
@@ -202,6 +224,7 @@ class Chunked(Parted):
     ) -> None:
         """Write labels and distances of all samples."""
         known = np.array_equal(centers, self.kept.centers)  # as after the last step
+        centers = centers.astype(np.float64)
 
         def assign(part: Part, rows: slice, worker: int) -> None:
             engine = part.engine(len(centers))
@@ -209,14 +232,14 @@ class Chunked(Parted):
             if labels is not None:
                 labels[rows] = some
             if distances is not None:
-                distances[rows] = engine.own_distances(centers.astype(float), some)
+                distances[rows] = engine.own_distances(centers, some)
 
         self._through(assign)
 
     def assignment(self, centers: Array) -> Assignment:
-        if self.keeps == ASSIGNMENTS:
+        if self.keeps >= ASSIGNMENTS:
             return InOneArray(self, len(centers), *self.assign(centers))
-        return super().assignment(centers)
+        return super().assignment(centers.astype(np.float64))
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         """Sum the clusters of given labels."""
@@ -255,3 +278,12 @@ class Chunked(Parted):
     def given(self) -> Any:
         """Give the samples to a function of the user's."""
         return self.samples.given()
+
+
+def spread(samples: Chunks, n_rows: int) -> Array:
+    """Give at least so many samples, or all, of a few chunks at equal distances."""
+    n_chunks = len(samples.starts) - 1
+    chunks = np.unique(np.linspace(0, n_chunks - 1, SOME_CHUNKS).astype(int)).tolist()
+    each = -(-n_rows // len(chunks))
+    some = (chunk[:: max(1, len(chunk) // each)] for chunk in samples.some(chunks))
+    return np.concatenate([rows[:each] for rows in some])

@@ -1,7 +1,8 @@
 """Kept: what is remembered of samples that are read again in every step.
 
 With a label and a key for each (8 bytes, `engines.skips`), samples whose label cannot
-have changed are not computed on, and a chunk of nothing but such is not even read.
+have changed are not computed on, and a chunk of nothing but such is not even read. With
+a label, `engines.prefix` looks only at centers that may win.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory
+from fastkm.engines.prefix import Prefix
 from fastkm.engines.skips import Skips, added_room
 
 SOME = 1024
@@ -49,9 +51,9 @@ class Kept(NamedTuple):
         few = slice(SOME), slice(SOME, None)  # most often some of the first ones can
         return all((room[self.labels[s]] < self.keys[s]).all() for s in few)
 
-    def after(self, centers: Array) -> Kept:
-        """Give the same, once all samples have been through a step."""
-        return self._replace(room=self.raised(centers), centers=centers)
+    def after(self, centers: Array, room: Array) -> Kept:
+        """Give the same, once all samples have been through a step of this room."""
+        return self._replace(room=room, centers=centers)
 
     def raised(self, centers: Array) -> Array:
         """Room of the next step (`Skips.find`)."""
@@ -60,15 +62,22 @@ class Kept(NamedTuple):
         return np.nextafter(self.room + added_room(self.centers, centers), np.inf)
 
 
+def recall(engine: InMemory, kept: Kept) -> None:
+    """Let an engine go on as if the last step had been its own."""
+    engine._labels, engine._centers = kept.labels, kept.centers
+    if isinstance(engine, Skips):
+        engine.keys, engine.room = kept.keys, kept.room
+
+
 def advance(
     engine: InMemory, kept: Kept, centers: Array, totals: Array, touched: Array
 ) -> int:
     """`InMemory.advance` for some samples, from what is remembered of them."""
-    if not isinstance(engine, Skips) or not len(kept.labels):
+    if not isinstance(engine, Skips | Prefix) or not len(kept.labels):
         return engine.advance(centers, kept.labels, totals, touched)
-    engine._labels, engine.keys, engine.room, engine._centers = kept
+    recall(engine, kept)
     found = np.empty(engine.n_samples, np.int32)
-    engine.find(centers.astype(np.float64), found, keep=True)
+    engine.find(centers, found, keep=True)
     n_changed = engine.update(kept.labels, found, totals, touched)
     kept.labels[:] = found
     return n_changed

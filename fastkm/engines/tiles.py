@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastkm.engines.base import Array, InMemory
+from fastkm.engines.base import Array, InMemory, center_dtype
 from fastkm.engines.lanes import NONE, block_rows, pack_distances
 from fastkm.kernels import tiles
 from fastkm.kernels.tiles import LARGEST_REACH
@@ -97,6 +97,25 @@ def score_margin(
     return np.array([m0, m1, m2, math.sqrt(d * tiny), stretch])
 
 
+def float32_serves(shape: tuple[int, ...], reach: float) -> bool:
+    """Whether scores of so many centers and features may be computed in float32."""
+    n_clusters, n_features = shape
+    return (
+        reach <= LARGEST_REACH
+        and n_features <= MOST_FEATURES
+        and n_clusters <= MOST_CENTERS
+    )
+
+
+def shift_of(some: Array) -> Array:
+    """Mean of some samples, in the dtype of centers.
+
+    Any shift is valid; this one makes the norms, and with them the margins, small. What
+    it leaves of a float32 number is rounded to float32 only once.
+    """
+    return some.mean(axis=0, dtype=np.float64).astype(center_dtype(some.dtype))
+
+
 class Tiles(InMemory):
     """The engine of this module (see there).
 
@@ -109,10 +128,7 @@ class Tiles(InMemory):
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
         super().__init__(X, weights, n_threads)
-        # Any shift is valid; the mean of some rows makes the norms, and with them the
-        # margins, small. Differences of float32 numbers are rounded but once.
-        some = self.X[:: max(32, self.n_samples // 1024)]
-        self.shift = some.mean(axis=0, dtype=np.float64).astype(self.dtype)
+        self.shift = shift_of(self.X[:: max(32, self.n_samples // 1024)])
         self.queue = np.empty(self.n_samples, np.int64)
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
@@ -137,7 +153,7 @@ class Tiles(InMemory):
         """
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
-            if dtype is np.float32 and not self._float32_serves(len(centers), reach):
+            if dtype is np.float32 and not float32_serves(centers.shape, reach):
                 continue
             margin = score_margin(dtype, self.n_features, reach)
             rows = block_rows(self.n_features, packed.nbytes)
@@ -165,13 +181,6 @@ class Tiles(InMemory):
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
-
-    def _float32_serves(self, n_clusters: int, reach: float) -> bool:
-        return (
-            reach <= LARGEST_REACH
-            and self.n_features <= MOST_FEATURES
-            and n_clusters <= MOST_CENTERS
-        )
 
     def _pack_scores(self, centers: Array, dtype: Any) -> tuple[Array, Array, float]:
         n_clusters, n_features = centers.shape
