@@ -77,6 +77,8 @@ def advance(
         return engine.advance(centers, kept.labels, totals, touched)
     recall(engine, kept)
     found = np.empty(engine.n_samples, np.int32)
+    if isinstance(engine, Prefix):
+        kept.keys.fill(-np.inf)  # of another engine: it does not keep them true
     engine.find(centers, found, keep=True)
     n_changed = engine.update(kept.labels, found, totals, touched)
     kept.labels[:] = found

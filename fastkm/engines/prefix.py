@@ -133,9 +133,10 @@ class Prefix(Tiles):
         if not len(reduced.squares):
             origin = np.zeros(self.n_samples, np.int32)  # the one center of all
             shift = self.shift[None].astype(np.float64)
-            reduced.squares = self.own_distances(shift, origin)
             reduced.images = sieves.images(self.X, self.n_threads)
             reduced.scores = np.full((self.n_samples, 2), np.inf, np.float32)
+            # Last: they tell that all is there, also after an exception.
+            reduced.squares = self.own_distances(shift, origin)
         if reduced.lead.integers.shape[1] != lead_width(sieves.n_lead):
             reduced.lead = sieves.shorten(reduced.images, self.n_threads)
         if look.reach != reduced.reach:
