@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -49,9 +50,9 @@ __all__ = [
     "exact_engine",
 ]
 
-ENGINES: dict[str, type[InMemory]] = {
+ENGINES: dict[str, Callable[[Array, Array | None, int], InMemory]] = {
     "blocks": Blocks,
-    "lanes": Lanes,
+    "lanes": exact_lanes,
     "tiles": Tiles,
     "skips": Skips,
     "prefix": Prefix,
@@ -116,8 +117,6 @@ def choose(
         if engine == "auto" and name in ("tiles", "prefix"):
             # What skips find out is kept from step to step.
             name = "skips" if keeps and n_steps > 1 else "tiles"
-        if name == "lanes":
-            return exact_lanes(chunk, weights, n_threads)
         return ENGINES[name](chunk, weights, n_threads)
 
     reason = f"samples in chunks, one at a time; engine={engine!r} for each"
@@ -136,8 +135,9 @@ def decide(
     n_samples, n_features = X.shape
     repaid = n_steps * max(n_clusters, 40) >= 1000
     divisible = n_samples >= max(10_000, 50 * n_clusters)
-    # Milliseconds per assignment, lanes / tiles, one Zen 3 machine of 2 cores:
-    # 2.5M x 2, k=6: 9.5 / 13; 300k x 100, k=6: 24 / 19; 1M x 16, k=100: 92 / 32.
+    # Milliseconds per assignment, lanes / tiles, the same machine: 1M x 2, k=6: 2.4 /
+    # 5.7, k=64: 8.8 / 10; 1M x 3, k=21: 8.5 / 7.8; 1M x 4, k=10: 12 / 9.4. Of fits of
+    # 300 steps, lanes / skips: 500k x 5, k=6: 134 / 109, k=12: 779 / 305.
     # CPU seconds of whole runs, tiles / skips / prefix: 1M x 100 in blobs, k=50, 100
     # steps: 19.7 / 4.9 / 20.5; MNIST, k=100, 60 steps: 9.5 / 5.1 / 5.2.
     n_terms = n_features * n_clusters
@@ -146,7 +146,7 @@ def decide(
     if n_features <= 4 and repaid and divisible:
         reason = f"{n_features} features, a sort to be repaid by up to {n_steps} steps"
         return "blocks", reason
-    if n_terms <= 64:
+    if n_features <= 4 and n_terms <= 64:
         reason = f"{n_terms} terms per sample: certifying cheaper scores would not pay"
         return "lanes", reason
     if _may_sieve(X.shape, n_clusters, n_steps):

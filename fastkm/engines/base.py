@@ -211,17 +211,27 @@ class InMemory(Held):
             self._totals = self.no_totals(n_clusters)
             self._spare = np.empty(self.n_samples, np.int32)
             self._centers = np.empty((0, self.n_features))
-        centers, labels = centers.astype(np.float64), self._spare
-        self.find(centers, labels, keep=True)
+            self._n_changed = self.n_samples
+        centers = centers.astype(np.float64)
         # Without the labels of the step before, what samples left is not known.
         touched = np.full(n_clusters, anew)
-        expected = self.n_samples if anew else self._n_changed
+        self._n_changed = self.relabel(centers, touched)
+        self._centers = centers
+        totals = self.joined(self._totals, n_clusters)
+        return Step(totals, self._n_changed, touched)
+
+    def relabel(self, centers: Array, touched: Array) -> int:
+        """Bring the last step's labels and tables of sums to the centers.
+
+        Marks the clusters whose sums change; returns how many samples do.
+        """
+        before, labels, expected = self._labels, self._spare, self._n_changed
+        self.find(centers, labels, keep=True)
         n_changed = self.update(
-            self._labels, labels, self._totals, touched, expected=expected
+            before, labels, self._totals, touched, expected=expected
         )
-        self._labels, self._spare, self._centers = labels, self._labels, centers
-        self._n_changed = n_changed
-        return Step(self.joined(self._totals, n_clusters), n_changed, touched)
+        self._labels, self._spare = labels, before
+        return n_changed
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         nowhere = np.full(self.n_samples, -1, np.int32)

@@ -1,8 +1,8 @@
 """OnePass: few features and clusters, all of a step in one pass over the samples.
 
-For samples that are seen once and gone (`engines.chunks`): labels, exact distances and
-exact sums are found block by block in the L1 cache (`kernels.passes`), and only what is
-asked for is written.
+Labels, exact distances and exact sums are found block by block in the L1 cache
+(`kernels.passes`), and only what is asked for is written: nothing but labels that
+change, where the samples stay.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ class OnePass(Lanes):
 
     Memory beyond X: that of `InMemory`.
     """
+
+    def relabel(self, centers: Array, touched: Array) -> int:
+        return self.advance(centers, self._labels, self._totals, touched)
 
     def assign(self, centers: Array) -> tuple[Array, Array]:
         labels = np.empty(self.n_samples, np.int32)
@@ -46,7 +49,7 @@ class OnePass(Lanes):
 
 
 def exact_lanes(X: Array, weights: Array | None, n_threads: int) -> Lanes:
-    """Give the engine that computes every distance, of samples that are soon gone."""
+    """Give the engine that computes every distance, in one pass where that pays."""
     kind = OnePass if X.shape[1] <= MOST_FEATURES else Lanes
     return kind(X, weights, n_threads)
 
