@@ -60,6 +60,17 @@ def test_a_step_in_one_pass(kind, d, weighted, dtype, rng):
         assert (found[0] == labels).all() and (found[1] == distances).all()
 
 
+def test_a_weighted_sample_by_itself():
+    """Its weight is one number, as is that of samples without weights."""
+    X, weights = np.array([[3.0, -5.0], [2.0, 7.0]]), np.array([0.3, 2.5])
+    engine = engines.Chunked(Slices(X, 1), weights, 2)
+    totals, _ = engine.step(np.zeros((1, 2))).totals.rounded()
+    assert totals.tolist() == [[math.fsum(weights * x) for x in (*X.T, np.ones(2))]]
+    one = onepass.exact_lanes(X[:1], weights[:1], 1)
+    totals, _ = onepass.potentials(one, np.array([np.inf]), X[1:]).rounded()
+    assert totals.tolist() == [0.3 * (1.0 + 144.0)]
+
+
 @pytest.mark.parametrize("n_clusters", [1, 2, 3, 4, 7])
 def test_the_first_of_equals_is_nearest(n_clusters):
     X = read_only(np.zeros((BLOCK, 2)))

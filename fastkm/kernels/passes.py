@@ -55,6 +55,12 @@ def load_columns(X, first, width, columns):
 
 
 @inlined
+def are_weighted(weights):
+    """Whether there are weights: one number may be that of the only sample."""
+    return weights.size > 1 or weights[0] != 1
+
+
+@inlined
 def closer(square, j, nearest, index):
     """Take the lesser distance, and its index; the first among equals."""
     is_closer = square < nearest
@@ -200,7 +206,7 @@ def add_block(
     counts[:] = 0
     for lane in range(width):
         counts[np.uint64(index[lane])] += 1
-    if weights.size > 1:
+    if are_weighted(weights):
         for lane in range(width):
             values[lane] = weights[first + lane]
         for f in range(n_features):
@@ -211,7 +217,7 @@ def add_block(
         )
     else:
         for j in range(counts.size):
-            add_cell(totals, part, j, n_features, weights[0] * counts[j])
+            add_cell(totals, part, j, n_features, np.float64(counts[j]))
     for f in range(n_features):
         add_terms(
             columns[f], width, index, counts, whole, rest, numbers, totals, part, f
@@ -343,7 +349,7 @@ def potentials(chunk, n_chunks, X, weights, nearest, candidates, block, totals):
         own = nearest[first : first + width]
         for t in range(candidates.shape[0]):
             approach_block(columns, width, candidates[t], own, terms)
-            if weights.size > 1:
+            if are_weighted(weights):
                 for lane in range(width):
                     terms[lane] *= weights[first + lane]
             add_total(terms, width, whole, rest, totals, chunk, t)
