@@ -32,7 +32,7 @@ def lexicographic(X: Array) -> Array:
     floats are once those of negative ones are turned; zeros get one sign before.
     """
     order = X[:, 0].argsort()
-    firsts = X[order, 0]
+    firsts = X[:, 0][order]
     if (firsts[1:] > firsts[:-1]).all():
         return order
     bits = (X.astype(np.float64) + 0.0).view(np.int64)

@@ -209,9 +209,11 @@ def _joined(problems: Sequence[Lanes]) -> tuple[Array, Array]:
 
 def _drawing_order(problems: Sequence[Lanes]) -> Array:
     """Samples of all problems in drawing order; none where that is their own."""
-    orders = [seeding.drawing_order(samples.X) for samples in problems]
+    orders: list[Any] = [seeding.drawing_order(samples.X) for samples in problems]
     if all(order is None for order in orders):
         return np.empty(0, np.int64)
+    if len(orders) == 1:
+        return orders[0]
     places, start = [], 0
     for order, samples in zip(orders, problems, strict=True):
         n_samples = samples.n_samples
