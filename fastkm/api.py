@@ -395,6 +395,15 @@ def assign(
     )
 
 
+def nearest_labels(samples: Any, centers: Array, n_threads: int | None) -> Array:
+    """Labels of checked samples, for estimators: those of `assign`, no distances."""
+    centers = validation.as_centers(
+        centers, n_features=samples.shape[1], total_weight=len(samples)
+    )
+    n_threads = validation.check_n_threads(n_threads)
+    return engines.choose(samples, None, len(centers), n_threads).engine.label(centers)
+
+
 def nearest_centers(
     X: ArrayLike,
     centers: ArrayLike,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import engines, lloyd, validation
-from fastkm.api import as_weighted, assign, kmeans
+from fastkm.api import as_weighted, kmeans, nearest_labels
 from fastkm.bases import ConvergenceWarning
 from fastkm.estimator import KMeans
 from fastkm.files import PathLike
@@ -193,7 +193,7 @@ class BisectingKMeans(KMeans):
                 nodes[members] = node
                 continue
             centers = self._nodes[children]
-            sides, _ = assign(samples[members], centers, n_threads=self.n_threads)
+            sides = nearest_labels(samples[members], centers, self.n_threads)
             waiting += [(children[side], members[sides == side]) for side in (0, 1)]
         labels = np.zeros(len(self._nodes), np.int32)
         labels[self._leaves] = np.arange(len(self._leaves))

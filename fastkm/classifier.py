@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import files, validation
-from fastkm.api import assign, kmeans
+from fastkm.api import kmeans, nearest_labels
 from fastkm.bases import joins
 from fastkm.parameters import Parameters, Self, feature_names
 
@@ -111,8 +111,8 @@ class ClusterClassifier(Parameters):
         self.cluster_probabilities_ = votes[filled] / totals[filled, None]
         self.labels_ = result.labels
         if not filled.all():
-            self.labels_, _ = assign(
-                samples, self.cluster_centers_, n_threads=self.n_threads
+            self.labels_ = nearest_labels(
+                samples, self.cluster_centers_, self.n_threads
             )
         self.inertia_ = result.inertia
         self.n_iter_ = result.n_iter
@@ -123,7 +123,7 @@ class ClusterClassifier(Parameters):
     def predict_proba(self, X: ArrayLike) -> Array:
         """Share (n_samples, n_classes) of each class in the sample's cluster."""
         samples = self._check_samples(X)
-        labels, _ = assign(samples, self.cluster_centers_, n_threads=self.n_threads)
+        labels = nearest_labels(samples, self.cluster_centers_, self.n_threads)
         return self.cluster_probabilities_[labels]
 
     def predict(self, X: ArrayLike) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkm import engines, metrics, validation
-from fastkm.api import KMeansResult, assign, kmeans, nearest_centers
+from fastkm.api import KMeansResult, kmeans, nearest_centers, nearest_labels
 from fastkm.bases import joins
 from fastkm.parameters import Parameters, Self, feature_names
 
@@ -164,9 +164,8 @@ class KMeans(Parameters):
 
     def predict(self, X: ArrayLike) -> Array:
         """Label (int32) of the nearest center of each sample of X."""
-        return assign(
-            self._check_samples(X), self.cluster_centers_, n_threads=self.n_threads
-        )[0]
+        samples = self._check_samples(X)
+        return nearest_labels(samples, self.cluster_centers_, self.n_threads)
 
     def nearest(self, X: ArrayLike, n_nearest: int) -> tuple[Array, Array]:
         """Find the few nearest centers of each sample: `fastkm.nearest_centers`.

@@ -87,8 +87,7 @@ class Parameters(Estimator):
         """Give the parameters of `fastkm.kmeans`, the others checked and left out."""
         validation.check_algorithm(self.algorithm, self.n_clusters)
         validation.check_flag(self.copy_x, "copy_x")
-        names = Parameters._defaults().keys() - NOT_OF_KMEANS
-        options = {name: getattr(self, name) for name in names}
+        options = {name: getattr(self, name) for name in OF_KMEANS}
         warm = validation.check_flag(self.warm_start, "warm_start")
         if warm and hasattr(self, "cluster_centers_"):
             options |= {"init": self.cluster_centers_, "n_init": 1}
@@ -219,6 +218,9 @@ class Parameters(Estimator):
         fitted = {"inertia_": found.inertia, "n_iter_": found.n_iter, **found.extras}
         vars(model).update({k: v for k, v in fitted.items() if v is not None})
         return model
+
+
+OF_KMEANS = [name for name in Parameters._defaults() if name not in NOT_OF_KMEANS]
 
 
 def feature_names(X: Any) -> Array | None:

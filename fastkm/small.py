@@ -9,6 +9,7 @@ over an engine, from the same draws.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ def fit_all(
         some = _fit_small(
             [problems[b] for b in batch],
             options,
-            drawn[batch],
+            drawn.take(batch, axis=0),
             None if given is None else given[batch],
             LONGEST if history else 0,
         )
@@ -139,98 +140,83 @@ def _fit_small(
     """Fit in one kernel; None for a problem that it left."""
     n_clusters, init, max_iter, tol, *_ = options
     n_problems, dtype = len(problems), problems[0].dtype
-    sizes = np.array([samples.n_samples for samples in problems])
-    ends = sizes.cumsum()
     is_one = all(samples is problems[0] for samples in problems)
     distinct = problems[:1] if is_one else problems
-    X, weights, order = _joined(distinct, in_order=given is not None)
-    starts = ends - sizes
-    if is_one:
-        starts = np.zeros(n_problems, np.int64)
-        if order is not None:
-            order = (order + (ends - sizes)[:, None]).ravel()
+    X, weights = _joined(distinct)
+    sizes = [samples.n_samples for samples in problems]
+    ends = list(accumulate(sizes))
+    spans = [(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    places = np.array([(0 if is_one else a, b - a, a) for a, b in spans])
     shape = n_problems, n_clusters, X.shape[1]
     # Zeros, so that those of a problem that is left can be converted.
     centers = np.zeros(shape) if given is None else given.astype(np.float64)
     labels = np.empty(ends[-1], np.int32)
-    stops, n_iters = np.empty((2, n_problems), np.int64)
-    inertias, shifts = np.empty(n_problems), np.empty((n_problems, n_kept))
-    n_changed = np.empty((n_problems, n_kept), np.int64)
-    worth = NANOSECONDS * float(sizes.sum()) * n_clusters * X.shape[1]
+    outcomes, history = np.zeros((n_problems, 3)), np.empty((n_problems, 2, n_kept))
+    worth = NANOSECONDS * ends[-1] * n_clusters * X.shape[1]
     n_chunks = problems[0].n_chunks(worth) if n_problems > 1 else 1
-    served = np.ones(n_problems, bool)
-    what = X, weights, starts, sizes
     if given is None:
-        METHODS[init](n_chunks, *what, drawn, centers, served)
+        order = _drawing_order(distinct)
+        METHODS[init](n_chunks, X, weights, order, places, drawn, centers, outcomes)
     small.iterate_all(
         n_chunks,
-        *what,
-        served,
+        X,
+        weights,
+        places,
         centers,
         dtype == np.float32,
         tol,
         max_iter,
         labels,
-        ends - sizes,
-        stops,
-        n_iters,
-        inertias,
-        shifts,
-        n_changed,
+        outcomes,
+        history,
     )
-    if order is not None:
-        labels[order] = labels.copy()
     narrow = centers.astype(dtype, copy=False)
-    columns = (
-        stops.tolist(),
-        n_iters.tolist(),
-        inertias.tolist(),
-        (ends - sizes).tolist(),
-        ends.tolist(),
-    )
     return [
-        None
-        if stop == small.LEFT
-        else lloyd.Run(
-            centers=narrow[b],
-            labels=labels[first:last],
-            inertia=inertia,
-            n_iter=n_iter,
-            stop=STOPS[stop],
-            shifts=shifts[b, :n_iter].tolist(),
-            n_changed=n_changed[b, :n_iter].tolist(),
-        )
-        for b, (stop, n_iter, inertia, first, last) in enumerate(
-            zip(*columns, strict=True)
-        )
+        _as_run(outcome, history[b], narrow[b], labels[slice(*spans[b])])
+        for b, outcome in enumerate(outcomes.tolist())
     ]
 
 
-def _joined(
-    problems: Sequence[Lanes], *, in_order: bool
-) -> tuple[Array, Array, Array | None]:
-    """Samples of all problems in float64, their weights, and where they were.
+def _as_run(
+    outcome: list[float], history: Array, centers: Array, labels: Array
+) -> lloyd.Run | None:
+    """Wrap what the kernel tells about a problem; None where it left it."""
+    stop, n_iter, inertia = int(outcome[0]), int(outcome[1]), outcome[2]
+    if stop == small.LEFT:
+        return None
+    shifts, n_changed = history[:, :n_iter].tolist()
+    return lloyd.Run(
+        centers=centers,
+        labels=labels,
+        inertia=inertia,
+        n_iter=n_iter,
+        stop=STOPS[stop],
+        shifts=shifts,
+        n_changed=[int(n) for n in n_changed],
+    )
 
-    One problem after the other, in drawing order; None for their places where none
-    has another than its own, or they are to stay `in_order`. No weights where all are
-    one.
-    """
+
+def _joined(problems: Sequence[Lanes]) -> tuple[Array, Array]:
+    """Samples of all problems in float64, and weights, none where all are one."""
     arrays = [samples.X for samples in problems]
     X = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     X = X.astype(np.float64, copy=False)
-    weights = np.empty(0)
-    if any(samples.has_weights for samples in problems):
-        parts = [(samples.weights, samples.n_samples) for samples in problems]
-        weights = np.concatenate([np.ones(n) if w is None else w for w, n in parts])
-    if in_order:
-        return X, weights, None
-    orders = [seeding.drawing_order(samples.X) for samples in problems]
+    if not any(samples.has_weights for samples in problems):
+        return X, np.empty(0)
+    parts = [(samples.weights, samples.n_samples) for samples in problems]
+    return X, np.concatenate([np.ones(n) if w is None else w for w, n in parts])
+
+
+def _drawing_order(problems: Sequence[Lanes]) -> Array:
+    """Samples of all problems in drawing order; none where that is their own."""
+    orders: list[Any] = [seeding.drawing_order(samples.X) for samples in problems]
     if all(order is None for order in orders):
-        return X, weights, None
+        return np.empty(0, np.int64)
+    if len(orders) == 1:
+        return orders[0]
     places, start = [], 0
     for order, samples in zip(orders, problems, strict=True):
         n_samples = samples.n_samples
         places.append(start + (np.arange(n_samples) if order is None else order))
         start += n_samples
-    where = np.concatenate(places)
-    return X[where], weights[where] if weights.size else weights, where
+    return np.concatenate(places)

@@ -520,6 +520,26 @@ def test_objects_that_are_numbers():
     check_everything(np.array(X, object), plain, n_clusters=2)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1"])
+def test_the_largest_value_of_many_is_found_block_by_block(dtype, monkeypatch, rng):
+    monkeypatch.setattr(inputs, "BLOCK", 3)
+    X = (100 * rng.random((50, 7))).astype(dtype)
+    for i, value in ((0, 101), (24, 107), (49, 113)):
+        X[i, 3] = value
+        assert inputs.largest(X, "X") == value
+        assert inputs.largest(X[:, ::-1], "X") == value
+
+
+@pytest.mark.parametrize("row", [0, 24, 49])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_bad_value_among_many_is_found(row, bad, monkeypatch, rng):
+    monkeypatch.setattr(inputs, "BLOCK", 3)
+    X = rng.random((50, 7))
+    X[row, 6] = bad
+    with pytest.raises(ValueError, match=rf"X\[{row}, 6\] is {bad}: X must not"):
+        inputs.largest(X, "X")
+
+
 def test_no_library_of_tables_is_imported():
     code = (
         "import sys, numpy as np, fastkm\n"

@@ -24,6 +24,16 @@ Array = NDArray[Any]
 SHARED_SUMS = 2**15
 
 
+def read_only(array: Array) -> Array:
+    """Give a view that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+UNIT_WEIGHT = read_only(np.ones(1))  # of every sample
+
+
 class Step(NamedTuple):
     """The sums of one assignment.  Steps over parts of the samples add up.
 
@@ -111,7 +121,7 @@ class Held:
         self.n_samples, self.n_features = self.shape = shape
         self.dtype = center_dtype(dtype)
         self.weights = weights
-        self.kernel_weights = read_only(np.ones(1) if weights is None else weights)
+        self.kernel_weights = UNIT_WEIGHT if weights is None else read_only(weights)
         self.has_weights = weights is not None
         self.n_threads = n_threads
         self.counts: Counter[str] = Counter()
@@ -186,13 +196,15 @@ class InMemory(Held):
     are given, and three tables of sums per thread.
     """
 
+    # Before the first step; set here, as many an engine takes none.
+    _labels = _spare = np.empty(0, np.int32)
+    _totals = np.empty((1, 3, 0, 0))
+    _centers = np.empty((0, 0))  # float64, of these labels
+    _n_changed = 0  # by the last step
+
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
         super().__init__(X.shape, X.dtype, weights, n_threads)
         self.X = read_only(X)  # one type, so one compiled version, for all
-        self._labels = self._spare = np.empty(0, np.int32)
-        self._totals = np.empty((1, 3, 0, 0))
-        self._centers = np.empty((0, self.n_features))  # float64, of these labels
-        self._n_changed = 0  # by the last step
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         """Write the labels of all samples; centers are float64.
@@ -346,13 +358,6 @@ def worth(n_threads: int, n_items: int, nanoseconds: float) -> int:
 def center_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Dtype of centers for samples of a dtype: their own, float64 for integers."""
     return dtype if dtype.kind == "f" else np.dtype(np.float64)
-
-
-def read_only(array: Array) -> Array:
-    """Give a view that cannot be written through."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def join_chunks(totals: Array) -> ExactSum:

@@ -213,6 +213,12 @@ class Chunked(Parted):
         self.counts["chunks not read"] += len(spans) - len(chunks)
         return chunks
 
+    def label(self, centers: Array) -> Array:
+        """Labels (int32) of all samples."""
+        labels = np.empty(self.n_samples, np.int32)
+        self.assign_into(centers, labels, None)
+        return labels
+
     def assign(self, centers: Array) -> tuple[Array, Array]:
         labels = np.empty(self.n_samples, np.int32)
         distances = np.empty(self.n_samples)

@@ -4,8 +4,13 @@ Same bits as `reference.kmeans` from the same draws. What is rare is not done he
 told: sums that two float64 do not hold, draws that rounding could decide, clusters that
 run empty. `fastkm.small` then takes the general road.
 
-Samples are float64, those of all problems one after the other, problem b in rows
-starts[b] .. starts[b] + sizes[b]; weights (n_samples,) are ones where none are given.
+Samples are float64, those of all problems one after the other: row b of `places`
+(n_problems, 3) tells where those of problem b start, how many they are, and where their
+labels start, for problems may be one and the same. Weights (n_samples,) are ones where
+none are given. Draws are from the samples in `order` (n_samples,), if that is not
+empty. How a problem ended is row b of `outcomes` (n_problems, 3): stop, number of
+iterations, inertia. Every array that a kernel is given takes about a microsecond.
+
 Seeding works on columns (n_features, n_samples), so that loops over samples become
 vector instructions, and the iteration on tiles, which are packed once.
 Arrays are copied number by number: Numba compiles an assignment of arrays for a second.
@@ -32,8 +37,12 @@ from fastkm.kernels.sums import add_sample
 from fastkm.kernels.tiles import pack_centers, partial_size, scan
 from fastkm.kernels.vectors import GROUP, LANES_64
 
-# How a run ended.
-LEFT, UNCHANGED, TOL, MAX_ITER = 0, 1, 2, 3
+START, SIZE, LABELS = range(3)  # columns of places
+STOP, N_ITER, INERTIA = range(3)  # columns of outcomes
+SHIFT, CHANGED = range(2)  # rows of a history
+
+# How a run ended, if it did: zeros are those of problems that no kernel has seen.
+BEGUN, LEFT, UNCHANGED, TOL, MAX_ITER = range(5)
 BLOCK = 512  # samples whose distances stay in the L1 cache
 
 
@@ -98,6 +107,20 @@ def columns_of(X, start, size):
     columns = empty((X.shape[1], size), np.float64)
     load_block(X, start, size, columns)
     return columns
+
+
+@nested
+def drawable(X, weights, order, place):
+    """Samples of a problem in columns, and their weights, as draws are from them."""
+    start, size = place[START], place[SIZE]
+    columns, own = empty((X.shape[1], size), np.float64), full(size, 1.0)
+    for r in range(size):
+        i = order[start + r] if order.size else start + r
+        for f in range(X.shape[1]):
+            columns[f, r] = X[i, f]
+        if weights.size:
+            own[r] = weights[i]
+    return columns, own
 
 
 @nested
@@ -193,35 +216,35 @@ def place(columns, chosen, centers):
 
 @parallel
 def choose_plusplus(
-    chunk, n_chunks, X, weights, starts, sizes, uniforms, centers, served
+    chunk, n_chunks, X, weights, order, places, uniforms, centers, outcomes
 ):
     """Choose centers (n_problems, n_clusters, n_features) from uniforms[b].
 
-    served[b] is whether nothing rare occurred.
+    Where something rare occurred, the problem is left.
     """
-    first, last = chunk_bounds(chunk, n_chunks, sizes.size)
+    first, last = chunk_bounds(chunk, n_chunks, places.shape[0])
     chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
-        columns = columns_of(X, starts[b], sizes[b])
-        own = weights_of(weights, starts[b], sizes[b])
-        served[b] = plusplus(columns, own, uniforms[b], chosen)
-        if served[b]:
+        columns, own = drawable(X, weights, order, places[b])
+        if plusplus(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
+        else:
+            outcomes[b, STOP] = LEFT
 
 
 @parallel
 def choose_farthest(
-    chunk, n_chunks, X, weights, starts, sizes, uniforms, centers, served
+    chunk, n_chunks, X, weights, order, places, uniforms, centers, outcomes
 ):
     """Choose as `choose_plusplus`, farthest first."""
-    first, last = chunk_bounds(chunk, n_chunks, sizes.size)
+    first, last = chunk_bounds(chunk, n_chunks, places.shape[0])
     chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
-        columns = columns_of(X, starts[b], sizes[b])
-        own = weights_of(weights, starts[b], sizes[b])
-        served[b] = farthest(columns, own, uniforms[b], chosen)
-        if served[b]:
+        columns, own = drawable(X, weights, order, places[b])
+        if farthest(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
+        else:
+            outcomes[b, STOP] = LEFT
 
 
 @nested
@@ -299,9 +322,8 @@ def is_filled(weights, labels, n_clusters):
 
 @nested
 def iterate(
-    X, start, weights, centers, is_single, threshold, max_iter, labels, shifts,
-    n_changed,
-):  # fmt: skip
+    X, start, weights, centers, is_single, threshold, max_iter, labels, history
+):
     """Lloyd's iteration; returns how it ended, the iterations, and the inertia.
 
     Centers and labels are written in place, and what happened in every iteration, where
@@ -330,10 +352,10 @@ def iterate(
         changed, shift = move(totals, is_single, centers)
         if shift < 0:
             return LEFT, 0, 0.0
-        if shifts.size > 0:
-            if n_iter == shifts.size:
+        if history.size > 0:
+            if n_iter == history.shape[1]:
                 return LEFT, 0, 0.0
-            shifts[n_iter], n_changed[n_iter] = shift, relabelled
+            history[SHIFT, n_iter], history[CHANGED, n_iter] = shift, relabelled
         n_iter += 1
         if not changed:
             stop = UNCHANGED
@@ -370,26 +392,25 @@ def mean_variance(X, start, weights):
 
 @parallel
 def iterate_all(
-    chunk, n_chunks, X, weights, starts, sizes, served, centers, is_single, tol,
-    max_iter, labels, label_starts, stops, n_iters, inertias, shifts, n_changed,
+    chunk, n_chunks, X, weights, places, centers, is_single, tol, max_iter, labels,
+    outcomes, history,
 ):  # fmt: skip
-    """Iterate problem after problem from centers[b], where they are served.
+    """Iterate problem after problem from centers[b], but for those that were left.
 
-    Centers (n_problems, n_clusters, n_features) become the final ones. Labels are
-    written at label_starts[b], shifts[b] and n_changed[b] as `iterate` says. stops[b]
-    is LEFT where the caller must see to the problem.
+    Centers (n_problems, n_clusters, n_features) become the final ones. Of every
+    iteration, history[b] (2, n_kept) keeps what `iterate` says.
     """
-    first, last = chunk_bounds(chunk, n_chunks, sizes.size)
+    first, last = chunk_bounds(chunk, n_chunks, places.shape[0])
     for b in range(first, last):
-        stops[b] = LEFT
-        if not served[b]:
+        if outcomes[b, STOP] == LEFT:
             continue
-        own = weights_of(weights, starts[b], sizes[b])
-        variance = mean_variance(X, starts[b], own) if tol > 0 else 0.0
+        start, size, at = places[b, START], places[b, SIZE], places[b, LABELS]
+        own = weights_of(weights, start, size)
+        variance = mean_variance(X, start, own) if tol > 0 else 0.0
+        outcomes[b, STOP] = LEFT
         if math.isnan(variance):
             continue
-        at = label_starts[b]
-        stops[b], n_iters[b], inertias[b] = iterate(
-            X, starts[b], own, centers[b], is_single, tol * variance, max_iter,
-            labels[at : at + sizes[b]], shifts[b], n_changed[b],
+        outcomes[b, STOP], outcomes[b, N_ITER], outcomes[b, INERTIA] = iterate(
+            X, start, own, centers[b], is_single, tol * variance, max_iter,
+            labels[at : at + size], history[b],
         )  # fmt: skip

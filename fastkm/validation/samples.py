@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,8 @@ def _float_dtype(array: Array) -> np.dtype[Any]:
 
 
 def _contiguous(array: Array, dtype: Any) -> Array:
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):  # what overflows is found to be infinite
         return np.ascontiguousarray(array, dtype)
 
@@ -130,7 +133,7 @@ def check_reach(
     """Refuse values whose squared distances, added up, would overflow."""
     # |x - c|^2 <= 4 n_features largest^2, summed over all weights
     total = max(shape[0], total_weight)
-    limit = math.sqrt(np.finfo(np.float64).max / (4 * shape[1])) / math.sqrt(total)
+    limit = math.sqrt(sys.float_info.max / (4 * shape[1])) / math.sqrt(total)
     if largest > limit:
         raise ValueError(
             f"{name} reaches {largest:.6g} in absolute value; at most {limit:.6g} is "
@@ -171,7 +174,7 @@ def as_part_weights(sample_weight: ArrayLike, n_samples: int) -> Array:
         raise ValueError(
             f"sample_weight[{i}] is {weights[i]}: weights must not be negative"
         )
-    if n_samples * float(weights.max()) > np.finfo(np.float64).max:
+    if n_samples * float(weights.max()) > sys.float_info.max:
         raise ValueError(
             f"sample_weight reaches {weights.max()}: the sum of the weights overflows"
         )
