@@ -84,8 +84,7 @@ def fit_all(
             ]
         )
     runs: list[Any] = [None] * len(problems)
-    few = [b for b, samples in enumerate(problems) if serves(samples.X, n_clusters)]
-    for batch in _batches(few, [problems[b].X.size * n_clusters for b in few]):
+    for batch in _batches(problems, n_clusters):
         some = _fit_small(
             [problems[b] for b in batch],
             options,
@@ -106,16 +105,19 @@ def fit_all(
     return runs
 
 
-def _batches(problems: list[int], terms: list[int]) -> Iterator[list[int]]:
-    """Problems for a call each, in their order."""
+def _batches(problems: Sequence[Lanes], n_clusters: int) -> Iterator[list[int]]:
+    """Numbers of the small problems, for a call each, in their order."""
     batch: list[int] = []
     total = 0
-    for b, n in zip(problems, terms, strict=True):
-        if batch and total + n > BATCH:
+    for b, samples in enumerate(problems):
+        if not serves(samples.X, n_clusters):
+            continue
+        terms = samples.X.size * n_clusters
+        if batch and total + terms > BATCH:
             yield batch
             batch, total = [], 0
         batch.append(b)
-        total += n
+        total += terms
     if batch:
         yield batch
 
@@ -145,8 +147,9 @@ def _fit_small(
     X, weights = _joined(distinct)
     sizes = [samples.n_samples for samples in problems]
     ends = list(accumulate(sizes))
-    spans = [(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-    places = np.array([(0 if is_one else a, b - a, a) for a, b in spans])
+    firsts = [end - size for end, size in zip(ends, sizes, strict=True)]  # labels
+    starts = [0] * n_problems if is_one else firsts
+    places = np.array([starts, sizes, firsts])
     shape = n_problems, n_clusters, X.shape[1]
     # Zeros, so that those of a problem that is left can be converted.
     centers = np.zeros(shape) if given is None else given.astype(np.float64)
@@ -172,7 +175,7 @@ def _fit_small(
     )
     narrow = centers.astype(dtype, copy=False)
     return [
-        _as_run(outcome, history[b], narrow[b], labels[slice(*spans[b])])
+        _as_run(outcome, history[b], narrow[b], labels[firsts[b] : ends[b]])
         for b, outcome in enumerate(outcomes.tolist())
     ]
 

@@ -233,6 +233,9 @@ def test_lexicographic_order_is_that_of_numpy(dtype, rng):
     values = [0.0, -0.0, 1.0, -1.0, tiny, -tiny, largest, -largest, 1.5, -1e-30]
     X = rng.choice(np.array(values, dtype), size=(500, 3))
     np.testing.assert_array_equal(seeding.lexicographic(X), np.lexsort(X.T[::-1]))
+    few = rng.permutation(np.array(values[1:], dtype))  # no first feature twice
+    X = np.stack([few, few[::-1]], axis=1)
+    np.testing.assert_array_equal(seeding.lexicographic(X), np.lexsort(X.T[::-1]))
 
 
 @every_init

@@ -4,12 +4,12 @@ Same bits as `reference.kmeans` from the same draws. What is rare is not done he
 told: sums that two float64 do not hold, draws that rounding could decide, clusters that
 run empty. `fastkm.small` then takes the general road.
 
-Samples are float64, those of all problems one after the other: row b of `places`
-(n_problems, 3) tells where those of problem b start, how many they are, and where their
-labels start, for problems may be one and the same. Weights (n_samples,) are ones where
-none are given. Draws are from the samples in `order` (n_samples,), if that is not
+Samples are float64, those of all problems one after the other; weights (n_samples,) are
+ones where none are given. Column b of `places` (3, n_problems) tells where the samples
+of problem b start, how many they are, and where their labels start, as problems may be
+one and the same. Draws are from the samples in `order` (n_samples,), if that is not
 empty. How a problem ended is row b of `outcomes` (n_problems, 3): stop, number of
-iterations, inertia. Every array that a kernel is given takes about a microsecond.
+iterations, inertia. Few arrays, for to pass one takes about half a microsecond.
 
 Seeding works on columns (n_features, n_samples), so that loops over samples become
 vector instructions, and the iteration on tiles, which are packed once.
@@ -37,7 +37,7 @@ from fastkm.kernels.sums import add_sample
 from fastkm.kernels.tiles import pack_centers, partial_size, scan
 from fastkm.kernels.vectors import GROUP, LANES_64
 
-START, SIZE, LABELS = range(3)  # columns of places
+START, SIZE, LABELS = range(3)  # rows of places
 STOP, N_ITER, INERTIA = range(3)  # columns of outcomes
 SHIFT, CHANGED = range(2)  # rows of a history
 
@@ -110,9 +110,8 @@ def columns_of(X, start, size):
 
 
 @nested
-def drawable(X, weights, order, place):
+def drawable(X, weights, order, start, size):
     """Samples of a problem in columns, and their weights, as draws are from them."""
-    start, size = place[START], place[SIZE]
     columns, own = empty((X.shape[1], size), np.float64), full(size, 1.0)
     for r in range(size):
         i = order[start + r] if order.size else start + r
@@ -222,10 +221,10 @@ def choose_plusplus(
 
     Where something rare occurred, the problem is left.
     """
-    first, last = chunk_bounds(chunk, n_chunks, places.shape[0])
+    first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
-        columns, own = drawable(X, weights, order, places[b])
+        columns, own = drawable(X, weights, order, places[START, b], places[SIZE, b])
         if plusplus(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
         else:
@@ -237,10 +236,10 @@ def choose_farthest(
     chunk, n_chunks, X, weights, order, places, uniforms, centers, outcomes
 ):
     """Choose as `choose_plusplus`, farthest first."""
-    first, last = chunk_bounds(chunk, n_chunks, places.shape[0])
+    first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
-        columns, own = drawable(X, weights, order, places[b])
+        columns, own = drawable(X, weights, order, places[START, b], places[SIZE, b])
         if farthest(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
         else:
@@ -400,11 +399,11 @@ def iterate_all(
     Centers (n_problems, n_clusters, n_features) become the final ones. Of every
     iteration, history[b] (2, n_kept) keeps what `iterate` says.
     """
-    first, last = chunk_bounds(chunk, n_chunks, places.shape[0])
+    first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     for b in range(first, last):
         if outcomes[b, STOP] == LEFT:
             continue
-        start, size, at = places[b, START], places[b, SIZE], places[b, LABELS]
+        start, size, at = places[START, b], places[SIZE, b], places[LABELS, b]
         own = weights_of(weights, start, size)
         variance = mean_variance(X, start, own) if tol > 0 else 0.0
         outcomes[b, STOP] = LEFT
