@@ -128,7 +128,7 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_running_out_is_an_error_like_others(name):
-    code = OUT_OF_MEMORY.replace("CALL", CALLS[name]).replace("ROOM", str(40 * 2**20))
+    code = OUT_OF_MEMORY.replace("CALL", CALLS[name]).replace("ROOM", str(24 * 2**20))
     told = run(script(code))
     # NumPy says how much for which shape.
     assert told.startswith("MemoryError") and "allocate" in told, told
