@@ -263,15 +263,14 @@ FIRST = """
 # Pieces of machine code and functions were 64 and 61, 43 and 41, 84 and 82, 68 and 65
 # when every function that is called was compiled for itself, in twice the time. Some
 # more than now are allowed: for another number of threads. The integers that seeding
-# sifts took up to nine functions, and no seconds; parts of features, labels compared in
-# one go and draws in order up to two more (2000 x 2: 4.7 s before and after).
+# sifts took up to nine functions, and no seconds.
 @pytest.mark.parametrize(
     ("shape", "most"),
     [
-        ("20000 16 8 float64", (13, 44)),
-        ("1000 4 3 float64", (3, 35)),
+        ("20000 16 8 float64", (13, 42)),
+        ("1000 4 3 float64", (3, 33)),
         ("100000 2 6 float64", (23, 63)),
-        ("50000 64 100 float32", (18, 53)),
+        ("50000 64 100 float32", (18, 51)),
     ],
 )
 def test_a_first_fit_compiles_no_more_than_it_did(shape, most, cache):

@@ -115,6 +115,7 @@ MAKERS = {
     "chunks": in_chunks,
     "parts": in_parts,
     "reference": ReferenceEngine,
+    "two passes": engines.Lanes,  # however few the features
     "halves": lambda *arguments: Halves(engines.Lanes, *arguments),
 }
 
@@ -191,7 +192,7 @@ def check_long_runs(make, X, n_clusters: int, n_threads: int) -> None:
 @pytest.mark.parametrize("shape", shapes(), ids=lambda s: "x".join(map(str, s)))
 def test_step_on_every_shape(shape, dtype):
     case = gaussian(*shape, dtype)
-    for make in engines.ENGINES.values():
+    for make in (*engines.ENGINES.values(), engines.Lanes):
         check_step(make, case)
 
 

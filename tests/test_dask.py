@@ -12,6 +12,7 @@ import pytest
 
 import fastkm
 import fastkm.dask
+from fastkm import shares
 from fastkm.__main__ import main
 
 distributed = pytest.importorskip("distributed", reason="clusters are distributed's")
@@ -241,7 +242,7 @@ def test_wrong_command_lines(options, words, tmp_path, capsys, monkeypatch):
 
 
 def shares_of(X, weights=None, n_clusters=5):
-    settings = fastkm.dask.Settings(n_clusters, "auto", 50, 0)
+    settings = shares.Settings(n_clusters, "auto", 50, 0)
     return fastkm.dask.Workers(X, weights, settings)
 
 
@@ -258,7 +259,7 @@ def test_partitions_of_a_worker_share_an_engine(cluster):
     assert here.places == [(0, n) for n in range(13)]
     (share,) = here.shares
     same(share.X, X)
-    alone = fastkm.dask.Share([fastkm.dask.Block(X, None)], share.settings)
+    alone = shares.Share([shares.Block(X, None)], share.settings)
     assert np.shares_memory(alone.X, X)
 
 
@@ -269,11 +270,11 @@ def test_a_share_that_is_sent_begins_anew(weighted):
     given = None if weights is None else da.from_array(weights, chunks=2000)
     (share,) = shares_of(da.from_array(X, chunks=(2000, 5)), given).shares
     first, second = X[:5], X[5:10]
-    fastkm.dask.step_of(share, first, "")
-    last = fastkm.dask.digest(first)
+    shares.step_of(share, first, "")
+    last = shares.digest(first)
     sent = pickle.loads(pickle.dumps(share))
-    expected = fastkm.dask.step_of(share, second, last)
-    step = fastkm.dask.step_of(sent, second, last)
+    expected = shares.step_of(share, second, last)
+    step = shares.step_of(sent, second, last)
     assert (step.totals.rounded()[0] == expected.totals.rounded()[0]).all()
     assert step.touched.all() and step.n_changed == 9000
     labels, distances = fastkm.assign(X, second)

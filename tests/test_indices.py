@@ -106,7 +106,8 @@ def test_davies_bouldin_is_that_of_the_definition(name):
     X, labels = clustering(name)
     slow, _ = naive_davies_bouldin(X, labels)
     # Sums of at most 700 x 9 terms without cancellation, but for differences of means,
-    # which lose two of 16 digits: 6300 roundings of 2^-53 of 100 parts, 7e-11 at worst.
+    # which lose two of 16 digits: 6300 roundings of 2^-53 of 100 parts are 7e-11 if all
+    # have one sign, the root of 6300 of them 1e-12.
     assert metrics.davies_bouldin_score(X, labels) == pytest.approx(slow, rel=1e-11)
 
 

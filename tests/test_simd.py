@@ -202,8 +202,8 @@ WIDTHS = """
             X[n // 2:] = X[: n - n // 2]
             C = X[:k]
             labels, distances = reference.assign(X, C)
-            for engine in (engines.Lanes, engines.Tiles):
-                fast = engine(X, None, 1).assign(C)
+            for make in (*engines.ENGINES.values(), engines.Lanes):
+                fast = make(X, None, 1).assign(C)
                 assert (fast[0] == labels).all() and (fast[1] == distances).all()
             fast = seeding.plusplus(
                 engines.Lanes(X, None, 1), k, np.random.default_rng(1)

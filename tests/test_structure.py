@@ -64,9 +64,10 @@ ROOMS = {
     },
     "spherical": {"api", "estimator", "parameters", "validation"},
     "classifier": {"api", "bases", "files", "parameters", "validation"},
+    "shares": {"checkpoint", "engines", "exactsum", "validation"},
     "dask": {
-        *("api", "arguments", "checkpoint", "engines", "estimator", "exactsum"),
-        *("fits", "lloyd", "small", "sources", "validation"),
+        *("api", "arguments", "checkpoint", "engines", "estimator", "fits", "lloyd"),
+        *("shares", "small", "sources", "validation"),
     },
     "warmup": {"api", "metrics"},
 }

@@ -30,7 +30,7 @@ from fastkm.kernels.exact import (
     drawn,
     two_sum,
 )
-from fastkm.kernels.lanes import block_distances, load_block
+from fastkm.kernels.lanes import block_distances
 from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.sums import add_sample
@@ -93,25 +93,8 @@ def first_sample(weights, u, prefixes, terms, lanes):
 
 
 @nested
-def weights_of(weights, start, size):
-    """Weights of a problem."""
-    own = full(size, 1.0)
-    for i in range(lesser(weights.size, size)):
-        own[i] = weights[start + i]
-    return own
-
-
-@nested
-def columns_of(X, start, size):
-    """Samples of a problem in columns."""
-    columns = empty((X.shape[1], size), np.float64)
-    load_block(X, start, size, columns)
-    return columns
-
-
-@nested
-def drawable(X, weights, order, start, size):
-    """Samples of a problem in columns, and their weights, as draws are from them."""
+def samples_of(X, weights, order, start, size):
+    """Samples of a problem in columns, and their weights; in an order, if there is."""
     columns, own = empty((X.shape[1], size), np.float64), full(size, 1.0)
     for r in range(size):
         i = order[start + r] if order.size else start + r
@@ -224,7 +207,7 @@ def choose_plusplus(
     first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
-        columns, own = drawable(X, weights, order, places[START, b], places[SIZE, b])
+        columns, own = samples_of(X, weights, order, places[START, b], places[SIZE, b])
         if plusplus(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
         else:
@@ -239,7 +222,7 @@ def choose_farthest(
     first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     chosen = empty(centers.shape[1], np.int64)
     for b in range(first, last):
-        columns, own = drawable(X, weights, order, places[START, b], places[SIZE, b])
+        columns, own = samples_of(X, weights, order, places[START, b], places[SIZE, b])
         if farthest(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
         else:
@@ -373,10 +356,9 @@ def iterate(
 
 
 @nested
-def mean_variance(X, start, weights):
+def mean_variance(columns, weights):
     """Variance of the features, averaged; not a number where a sum is not certain."""
-    n_features, n_samples = X.shape[1], weights.size
-    columns = columns_of(X, start, n_samples)
+    n_features, n_samples = columns.shape
     terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
     mean, distances = empty(n_features, np.float64), empty(n_samples, np.float64)
     total, certain = weighted_total(weights, full(n_samples, 1.0), terms, lanes)
@@ -400,12 +382,13 @@ def iterate_all(
     iteration, history[b] (2, n_kept) keeps what `iterate` says.
     """
     first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
+    as_they_are = empty(0, np.int64)
     for b in range(first, last):
         if outcomes[b, STOP] == LEFT:
             continue
         start, size, at = places[START, b], places[SIZE, b], places[LABELS, b]
-        own = weights_of(weights, start, size)
-        variance = mean_variance(X, start, own) if tol > 0 else 0.0
+        columns, own = samples_of(X, weights, as_they_are, start, size)
+        variance = mean_variance(columns, own) if tol > 0 else 0.0
         outcomes[b, STOP] = LEFT
         if math.isnan(variance):
             continue

@@ -33,15 +33,6 @@ def add_sample(X, i, weight, totals, part, j, first, last):
 
 
 @inlined
-def are_equal(a, b):
-    """Whether two vectors of labels are equal; with vector instructions, as no exit."""
-    different = np.int32(0)
-    for i in range(a.size):
-        different |= a[i] ^ b[i]
-    return different == 0
-
-
-@inlined
 def column_bounds(chunk, n_chunks, n_columns):
     """Columns of a chunk: whole cache lines of float64."""
     first, last = chunk_bounds(chunk, n_chunks, (n_columns + 7) // 8)
@@ -74,7 +65,11 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
         n_listed = 0
         while start < last and n_listed <= CHANGED_BLOCK - COMPARED:
             stop = lesser(start + COMPARED, last)
-            if not are_equal(before[start:stop], after[start:stop]):
+            old, new = before[start:stop], after[start:stop]
+            different = np.int32(0)
+            for i in range(old.size):  # vector instructions, as there is no exit
+                different |= old[i] ^ new[i]
+            if different != 0:
                 for i in range(start, stop):
                     changed[n_listed] = i
                     n_listed += before[i] != after[i]

@@ -109,7 +109,8 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
     lanes = LANES_32 if block.itemsize == 4 else LANES_64
     n_groups = norms.size // GROUP
     n_tiles = (n_rows + lanes - 1) // lanes
-    depth = depth_of(n_features)
+    n_parts = (n_features + DEPTH - 1) // DEPTH
+    depth = (n_features + n_parts - 1) // n_parts  # parts of about one size
     chunk = groups_per_chunk(depth, block.itemsize)
     for row in range(best.size):
         best[row] = math.inf
@@ -144,13 +145,6 @@ def scan(block, n_rows, n_features, centers, norms, partial, best, second, index
 
 
 @inlined
-def depth_of(n_features):
-    """Features to walk over in one go: at most DEPTH, in parts of about one size."""
-    n_parts = (n_features + DEPTH - 1) // DEPTH
-    return (n_features + n_parts - 1) // n_parts
-
-
-@inlined
 def groups_per_chunk(depth, itemsize):
     """Groups of centers whose `depth` features fit into the L2 cache."""
     return greater(1, CENTER_BYTES // (GROUP * itemsize * depth))
@@ -161,7 +155,8 @@ def partial_size(block, n_features):
     """Sums that `scan` sets aside for a block between two parts of the features."""
     if n_features <= DEPTH:
         return 1
-    chunk = groups_per_chunk(depth_of(n_features), block.itemsize)
+    # Parts have more than half of DEPTH: the fewest that do with DEPTH, of one size.
+    chunk = groups_per_chunk(DEPTH // 2, block.itemsize)
     return block.size // n_features * chunk * GROUP
 
 
