@@ -56,7 +56,7 @@ class ExactSum:
         slack = self.slack + other.slack + np.abs(low_error) + np.abs(carry_error)
         return ExactSum(high, low, slack)
 
-    def of(self, rows: Array) -> ExactSum:
+    def of(self, rows: Array | slice) -> ExactSum:
         """Some of the sums: an index of the first axis."""
         return ExactSum(self.high[rows], self.low[rows], self.slack[rows])
 

@@ -82,6 +82,7 @@ class Run:
 
 
 LLOYD = Rule()
+FEW = 1024  # numbers that make up centers, below which every call counts
 
 
 def lloyd(
@@ -138,18 +139,18 @@ def _next_centers(engine: Engine, run: Run, rule: Rule) -> Array:
     # with those of the run before.
     run.n_changed.append(step.n_changed if run.n_iter > 1 else engine.n_samples)
     # Clusters that no sample left or entered keep their centers.
-    free = rule.free(n_clusters)
-    changed = free.copy()
+    changed = rule.free(n_clusters)
     if run.follows:
         changed &= step.touched
-    totals, uncertain = step.totals.of(changed).rounded()
+    which = slice(None) if changed.all() else changed  # views cost less than copies
+    totals, uncertain = step.totals.of(which).rounded()
     run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
     if run.follows:
         moved = run.centers.copy()
-        moved[changed] = rule.place(totals, moved[changed])
+        moved[which] = rule.place(totals, moved[which])
         return moved
     assignment = engine.assignment(run.centers)
-    refilled = refill(assignment, free)
+    refilled = refill(assignment, rule.free(n_clusters))
     run.n_refilled += len(refilled)
     if refilled:
         step = assignment.step()
@@ -231,8 +232,10 @@ def _farthest(assignment: Assignment, barred: Array) -> Sample | None:
 
 def movement(centers: Array, moved: Array) -> float:
     """Exact sum over the clusters of the squared distance that the center moved."""
-    changed = (centers != moved).any(axis=1)
-    steps = centers[changed].astype(np.float64) - moved[changed].astype(np.float64)
+    if centers.size > FEW:  # it pays to leave out those that stay
+        changed = (centers != moved).any(axis=1)
+        centers, moved = centers[changed], moved[changed]
+    steps = centers.astype(np.float64) - moved.astype(np.float64)
     # Accumulation adds in order, as the distance is defined.
     return math.fsum(np.add.accumulate(steps**2, axis=1)[:, -1])
 

@@ -10,6 +10,7 @@ from test_contract import check_run, check_step, same
 from fastkm import engines, kmeans, lloyd, reference
 from fastkm.engines.blocks import Blocks
 from fastkm.kernels import kdtree
+from fastkm.kernels._jit import serial
 
 
 def spread_out(rng, n):
@@ -62,9 +63,33 @@ def walk(tree):
     found = [1]
     for node in found:
         child = tree.nodes[node, kdtree.CHILD]
-        if child:
+        if child > 0:
             found += [child, child + 1]
     return found
+
+
+@serial
+def divide(
+    node, level, rows, weights, origins, nodes, boxes, totals, next_nodes, last_nodes
+):
+    """As `kdtree.divide`, for Python to call."""
+    return kdtree.divide(
+        node, level, rows, weights, origins, nodes, boxes, totals, next_nodes,
+        last_nodes,
+    )  # fmt: skip
+
+
+def divide_all(tree):
+    """Divide what may be divided."""
+    for node, level in (queue := [(1, 0)]):
+        child = tree.nodes[node, kdtree.CHILD]
+        if child < 0:
+            child = divide(
+                node, level, tree.rows, tree.weights, tree.origins, tree.nodes,
+                tree.boxes, tree.sums, tree.next_nodes, tree.last_nodes,
+            )  # fmt: skip
+        if child > 0:
+            queue += [(child, level + 1), (child + 1, level + 1)]
 
 
 @every_shape
@@ -73,6 +98,16 @@ def test_tree_holds_the_samples(shape, n_chunks, rng):
     X = make(shape, rng)
     weights = rng.gamma(1.0, size=len(X))
     tree = Blocks(X, weights, n_chunks).tree
+    check_tree(tree, X, shape)
+    divide_all(tree)
+    check_tree(tree, X, shape)
+    for node in walk(tree):
+        first, last, child = tree.nodes[node]
+        is_point = (tree.rows[first:last] == tree.rows[first]).all()
+        assert child > 0 or is_point or last - first <= kdtree.LARGE_LEAF
+
+
+def check_tree(tree, X, shape):
     assert sorted(map(tuple, tree.rows)) == sorted(map(tuple, X))
     for node in walk(tree):
         first, last, child = tree.nodes[node]
@@ -85,7 +120,7 @@ def test_tree_holds_the_samples(shape, n_chunks, rng):
         assert (slack == 0).all() or shape in ("spread_out", "heavy_tail", "mostly_one")
         if (slack == 0).all():
             same(high + low + 0.0, np.append(sums[0], total))
-        if child:
+        if child > 0:
             parts = tree.nodes[child], tree.nodes[child + 1]
             assert [first, parts[0][1], last] == [
                 parts[0][0],
@@ -93,8 +128,6 @@ def test_tree_holds_the_samples(shape, n_chunks, rng):
                 parts[1][1],
             ]
             assert all(part[0] < part[1] for part in parts)
-        elif not (rows == rows[0]).all():
-            assert last - first <= kdtree.LARGE_LEAF or shape in ("mostly_one",)
 
 
 @every_shape

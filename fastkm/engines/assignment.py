@@ -14,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from fastkm.engines.base import Array, Step, Whole
 
+PART = 2**16  # labels that are counted at once
+
 
 class Sample(NamedTuple):
     """A sample in an assignment: squared distance, index, cluster, features."""
@@ -57,6 +59,18 @@ class Assignment(Protocol):
         """Exact sum of weight * distance."""
 
 
+def count(labels: Array, n_clusters: int) -> Array:
+    """Count the samples of each cluster.
+
+    A part at a time: `bincount` makes a copy in 64 bits, which then stays in a cache.
+    """
+    size = max(PART, n_clusters)
+    sizes = np.zeros(n_clusters, np.int64)
+    for first in range(0, len(labels), size):
+        sizes += np.bincount(labels[first : first + size], minlength=n_clusters)
+    return sizes
+
+
 class InOneArray:
     """An assignment whose labels and distances are arrays, over an engine."""
 
@@ -75,11 +89,10 @@ class InOneArray:
         return self._sizes
 
     def _count(self) -> tuple[Array, Array]:
-        sizes = np.bincount(self.labels, minlength=self.n_clusters)
+        sizes = count(self.labels, self.n_clusters)
         if self.positive is None:
             return sizes, sizes
-        some = self.labels[self.positive]
-        return sizes, np.bincount(some, minlength=self.n_clusters)
+        return sizes, count(self.labels[self.positive], self.n_clusters)
 
     def farthest(self, barred: Array) -> Sample | None:
         refused = barred[self.labels]

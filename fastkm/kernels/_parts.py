@@ -69,7 +69,7 @@ class KernelLibrary(JITCodeLibrary):
     def _optimize_functions(self, ll_module: Any) -> None:
         """Do by function what inlining goes by: its size, without stack slots.
 
-        Without that `kdtree.grow` takes 2.3 times as long; all of Numba's passes over
+        Without that `kdtree.divide` takes 2.3 times as long; all of Numba's passes over
         functions take 0.9 s of a first fit, and those over modules do the same again.
         """
         builder = self._codegen._pass_builder()

@@ -15,10 +15,12 @@ from fastkm.kernels.kdtree import (
     CHILD,
     DEPTH,
     FIRST,
+    FIRST_NODES,
     LAST,
     LOWER,
     MOST_BITS,
     UPPER,
+    divide,
 )
 from fastkm.kernels.select import greater, lesser
 
@@ -34,10 +36,13 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
 
     Margins: `engines.blocks.dominance`.
     """
+    # Unsigned: no test for an index from the end.
+    node, at, out = np.uint64(node), np.uint64(at), np.uint64(out)
+    end = at + np.uint64(size)
     # The leader: the nearest to the middle.
-    leader, least = lists[at], math.inf
-    for c in range(at, at + size):
-        j = lists[c]
+    leader, least = np.uint64(lists[at]), math.inf
+    for c in range(at, end):
+        j = np.uint64(lists[c])
         square = 0.0
         for f in range(n_features):
             low = boxes[node, LOWER, f]
@@ -53,14 +58,14 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
         high = boxes[node, UPPER, f] - centers[leader, f]
         farthest += greater(low * low, high * high)
         is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
-    if is_point:  # the middle is the sample: the distances were D
-        lists[out] = leader
-        return 1
     room = slope * farthest + floor
     certain = farthest <= LARGEST
-    kept = out
-    for c in range(at, at + size):
-        j = lists[c]
+    # The middle of a point is the sample: the distances were D. (One way out of this
+    # function: else references to all arrays would be counted, at half of its time.)
+    lists[out] = leader
+    kept = out + np.uint64(is_point)
+    for c in range(end if is_point else at, end):
+        j = np.uint64(lists[c])
         mine, its = 0.0, 0.0
         equal = True
         for f in range(n_features):
@@ -72,8 +77,8 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
         beaten = certain & (its - mine > slope * its + room)
         beaten |= equal & (j > leader)
         lists[kept] = j
-        kept += not beaten
-    return kept - out
+        kept += np.uint64(not beaten)
+    return np.int64(kept - out)
 
 
 @inlined
@@ -113,17 +118,24 @@ def nearest(columns, width, n_features, centers, lists, at, size, best, index):
 
 
 @inlined
-def is_own(level, is_leaf, chunk, n_chunks, unit):
+def is_own(node, level, child, chunk, n_chunks, unit):
     """Whether a node belongs to the chunk, and the number of units met so far.
 
-    The nodes of level SPLIT, and leaves above it, are units, dealt out in turn. Those
-    above belong to nobody: every chunk walks past them.
+    The nodes of level SPLIT, and roots of the tree's parts above it, are units, dealt
+    out in turn. Those above belong to nobody: every chunk walks past them. What says
+    so stays the same while another thread divides a root.
     """
-    if level > SPLIT:
+    if level > SPLIT or node >= FIRST_NODES:
         return True, unit
-    if level == SPLIT or is_leaf:
+    if is_unit(level, child):
         return unit % n_chunks == chunk, unit + 1
     return False, unit
+
+
+@inlined
+def is_unit(level, child):
+    """Whether a node of the first grid, with such a child, is dealt out."""
+    return level == SPLIT or child <= 0 or child >= FIRST_NODES
 
 
 @parallel
@@ -137,6 +149,9 @@ def descend(
     sums,
     rows,
     weights,
+    origins,
+    next_nodes,
+    last_nodes,
     centers,
     owners,
     labels,
@@ -155,7 +170,7 @@ def descend(
     # A path's lists lie one after the other: that of level l at begin[l + 1].
     begin = zeros(MOST_LEVELS, np.int64)
     size = zeros(MOST_LEVELS, np.int64)
-    lists = empty(4 * n_clusters + 64, np.int32)
+    lists = empty((MOST_LEVELS + 1) * n_clusters, np.int32)  # most is never touched
     columns = zeros(n_features * BLOCK, np.float64)
     best = empty(BLOCK, np.float64)
     index = empty(BLOCK, np.int32)
@@ -170,24 +185,23 @@ def descend(
         top -= 1
         first, last = nodes[node, FIRST], nodes[node, LAST]
         child = nodes[node, CHILD]
-        is_leaf = child == 0
-        own, unit = is_own(level, is_leaf, chunk, n_chunks, unit)
-        if not own and (level == SPLIT or is_leaf):
+        own, unit = is_own(node, level, child, chunk, n_chunks, unit)
+        if not own and is_unit(level, child):
             continue
         n_visited += 1
         at, kept = begin[level], size[level]
         if kept > 1:
             out = at + kept
-            if out + kept > lists.size:
-                longer = empty(2 * lists.size, np.int32)
-                for c in range(out):
-                    longer[c] = lists[c]
-                lists = longer
             kept = prune(
                 boxes, node, n_features, centers, lists, at, kept, out, slope, floor
             )
             at = out
         begin[level + 1], size[level + 1] = at, kept
+        if kept > 1 and child < 0:
+            child = divide(
+                node, level, rows, weights, origins, nodes, boxes, sums, next_nodes,
+                last_nodes,
+            )  # fmt: skip
         winner, owner = lists[at], owners[node]
         if own and owner != MIXED:
             if kept == 1:
@@ -199,14 +213,14 @@ def descend(
                     n_changed += last - first
                 continue
             owners[node] = MIXED
-            if is_leaf:
+            if child > 0:
+                owners[child] = owners[child + 1] = owner
+            else:
                 for i in range(first, last):
                     labels[i] = owner
-            else:
-                owners[child] = owners[child + 1] = owner
         elif own and kept == 1:
             owners[node] = winner
-        if not is_leaf:
+        if child > 0:
             stack[top + 1, 0], stack[top + 1, 1] = child + 1, level + 1
             stack[top + 2, 0], stack[top + 2, 1] = child, level + 1
             top += 2
@@ -255,22 +269,22 @@ def spread(chunk, n_chunks, nodes, owners, labels):
         node, level = stack[top, 0], stack[top, 1]
         top -= 1
         child = nodes[node, CHILD]
-        own, unit = is_own(level, child == 0, chunk, n_chunks, unit)
+        own, unit = is_own(node, level, child, chunk, n_chunks, unit)
         if own and owners[node] != MIXED:
             for i in range(nodes[node, FIRST], nodes[node, LAST]):
                 labels[i] = owners[node]
-        elif child > 0 and (own or level < SPLIT):
+        elif child > 0 and (own or not is_unit(level, child)):
             stack[top + 1, 0], stack[top + 1, 1] = child + 1, level + 1
             stack[top + 2, 0], stack[top + 2, 1] = child, level + 1
             top += 2
 
 
 @parallel
-def regroup(chunk, n_chunks, slots, sorted_labels, grouped):
-    """Undo `kdtree.grow` for the labels: grouped[r] = sorted_labels[slots[r]]."""
-    first, last = chunk_bounds(chunk, n_chunks, slots.size)
+def regroup(chunk, n_chunks, origins, sorted_labels, grouped):
+    """Undo `kdtree.divide` for the labels: those of the rows as they were before."""
+    first, last = chunk_bounds(chunk, n_chunks, origins.size)
     for r in range(first, last):
-        grouped[r] = sorted_labels[slots[r]]
+        grouped[origins[r]] = sorted_labels[r]
 
 
 @parallel

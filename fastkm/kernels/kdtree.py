@@ -9,7 +9,9 @@ comparisons and no branch, where to walk down a tree mispredicts every other ste
 (9 against 46 ns).
 
 The first grid is made for all samples, which are then sorted cell by cell (`classify`,
-`scatter`), and the cells are shared out among the threads (`grow`).
+`scatter`). What a cell holds is divided only when somebody asks (`divide`): most
+samples never come near a boundary between clusters. The nodes below a cell are a *part*
+of the tree, with numbers of their own, so that threads may divide different ones.
 
 Bentley, Multidimensional binary search trees used for associative searching (1975).
 """
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import nested, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel, serial
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
 from fastkm.kernels.select import greater, lesser
@@ -31,11 +33,13 @@ LEAF, LARGE_LEAF = 64, 160  # rows of a leaf; more than it are not divided furth
 BLOCK = 64  # rows that are placed in one go
 MOST_BITS, AXIS_BITS = 8, 5  # of the cells of a grid, and of its cuts along an axis
 CELLS, CUTS = 1 << MOST_BITS, 1 << AXIS_BITS
+FIRST_NODES = 2 * CELLS  # numbers of the nodes of the first grid
 PICKED_PER_CELL, MOST_PICKED = 4, 256  # samples that show where to cut
 PASSES = 8  # grids within grids
 DEPTH = MOST_BITS * PASSES
 LOWER, UPPER = 0, 1
-FIRST, LAST, CHILD = 0, 1, 2  # of a node: its rows, its first child (0: a leaf)
+# Of a node: its rows, its first child; 0 for a leaf, -1 - part if it may be divided.
+FIRST, LAST, CHILD = 0, 1, 2
 
 
 def most_nodes(n_rows: Array) -> Array:
@@ -157,14 +161,14 @@ def extend(rows, first, last, box):
 
 
 @nested
-def count_cells(rows, first, last, cuts, steps, places, at, counts):
-    """Write the cells of the rows first .. last to places[at:], and count them."""
+def count_cells(rows, first, last, cuts, steps, cells, at, counts):
+    """Write the cells of the rows first .. last to cells[at:], and count them."""
     column = empty(BLOCK, np.float64)
-    cells = empty(BLOCK, np.int64)
+    places = empty(BLOCK, np.int64)
     for start in range(first, last, BLOCK):
         width = lesser(BLOCK, last - start)
         for lane in range(width):
-            cells[lane] = 0
+            places[lane] = 0
         for f in range(rows.shape[1]):
             for lane in range(width):
                 column[lane] = rows[start + lane, f]
@@ -173,51 +177,59 @@ def count_cells(rows, first, last, cuts, steps, places, at, counts):
                 if cut == math.inf:
                     break
                 for lane in range(width):
-                    cells[lane] += step if column[lane] >= cut else 0
+                    places[lane] += step if column[lane] >= cut else 0
         for lane in range(width):
-            places[at + start - first + lane] = cells[lane]
-            counts[cells[lane]] += 1
+            cells[at + start - first + lane] = places[lane]
+            counts[places[lane]] += 1
+
+
+@inlined
+def swap(values, i, j):
+    """Exchange two values."""
+    values[i], values[j] = values[j], values[i]
 
 
 @nested
-def move_rows(rows, weights, origins, first, last, places, at, free, moved):
-    """Copy the rows first .. last, whose cells are in places[at:], cell by cell.
+def sort_by_cells(rows, weights, origins, first, cells, starts, ends):
+    """Sort rows from first on, and their weights and origins, by their cells.
 
-    And their weights and origins, where there are any, into the three arrays `moved`.
-    free are the first places of the cells, and then their ends.
+    In place: the cells' places starts .. ends are filled by exchanges (McIlroy, Bostic
+    and McIlroy, Engineering radix sort, 1993, section 3).
     """
-    moved_rows, moved_weights, moved_origins = moved
-    for r in range(first, last):
-        cell = places[at + r - first]
-        to = free[cell]
-        free[cell] = to + 1
-        for f in range(rows.shape[1]):
-            moved_rows[to, f] = rows[r, f]
-        if weights.size > 1:
-            moved_weights[to] = weights[r]
-        if origins.size > 0:
-            moved_origins[to] = origins[r]
+    for cell in range(CELLS):
+        while starts[cell] < ends[cell]:
+            at = starts[cell]
+            own = cells[at - first]
+            to = starts[own]
+            starts[own] = to + 1
+            if to == at:
+                continue
+            swap(cells, at - first, to - first)
+            swap(origins, at, to)
+            for f in range(rows.shape[1]):
+                rows[at, f], rows[to, f] = rows[to, f], rows[at, f]
+            if weights.size > 1:
+                swap(weights, at, to)
 
 
 @parallel
-def extent(chunk, n_chunks, rows, chunk_boxes):
-    """Box of the chunk's rows, into chunk_boxes (n_chunks, 2, n_features)."""
-    first, last = chunk_bounds(chunk, n_chunks, rows.shape[0])
-    extend(rows, first, last, chunk_boxes[chunk])
-
-
-@parallel
-def classify(chunk, n_chunks, rows, cuts, steps, places, counts):
+def classify(chunk, n_chunks, rows, cuts, steps, cells, counts):
     """Write every row's cell, and count them: counts (n_chunks, CELLS), zeroed."""
     first, last = chunk_bounds(chunk, n_chunks, rows.shape[0])
-    count_cells(rows, first, last, cuts, steps, places, first, counts[chunk])
+    count_cells(rows, first, last, cuts, steps, cells, first, counts[chunk])
 
 
 @parallel
-def scatter(chunk, n_chunks, rows, weights, origins, places, free, moved):
-    """Sort rows by cells; free (n_chunks, CELLS) are the chunks' places in each."""
-    first, last = chunk_bounds(chunk, n_chunks, rows.shape[0])
-    move_rows(rows, weights, origins, first, last, places, first, free[chunk], moved)
+def scatter(chunk, n_chunks, X, weights, cells, free, rows, sorted_weights):
+    """Sort samples by cells; free (n_chunks, CELLS) are the chunks' places in each."""
+    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+    for i in range(first, last):
+        to = free[chunk, cells[i]]
+        free[chunk, cells[i]] = to + 1
+        for f in range(X.shape[1]):
+            rows[to, f] = X[i, f]
+        if weights.size > 1:
+            sorted_weights[to] = weights[i]
 
 
 @nested
@@ -225,21 +237,20 @@ def branch(
     ends: Array,
     n_bits: int,
     root: int,
-    depth: int,
     next_node: int,
     last_node: int,
     nodes: Array,
-    open_nodes: Array,
+    leaves: Array,
 ) -> tuple[int, int]:
     """Make a grid's cells the leaves of a binary tree below the node `root`.
 
     Cell c ends at the place ends[c]. New nodes are numbered from next_node on, up to
-    last_node; children that need no division are not made. Writes the leaves with their
-    depths into open_nodes (.., 2), returns how many, and the next number.
+    last_node; children that need no division are not made. Writes the leaves into
+    leaves, returns how many, and the next number.
     """
     stack = empty((MOST_BITS + 2, 3), np.int64)
     stack[0, 0], stack[0, 1], stack[0, 2] = root, 0, n_bits
-    top = n_open = 0
+    top = n_leaves = 0
     while top >= 0:
         node, cell, bits = stack[top, 0], stack[top, 1], stack[top, 2]
         top -= 1
@@ -252,9 +263,8 @@ def branch(
                 cell += 1 << bits
         divided = first < middle < last
         if not divided or last - first <= LEAF or next_node + 2 > last_node:
-            open_nodes[n_open, 0] = node
-            open_nodes[n_open, 1] = depth + n_bits
-            n_open += 1
+            leaves[n_leaves] = node
+            n_leaves += 1
             continue
         nodes[node, CHILD] = next_node
         for child in range(2):
@@ -266,14 +276,18 @@ def branch(
             stack[top, 0], stack[top, 2] = new, bits
             stack[top, 1] = cell + (child << bits)
         next_node += 2
-    return n_open, next_node
+    return n_leaves, next_node
 
 
 @nested
-def summarize(rows, weights, first, last, box, total):
-    """Box and exact sums of the rows first .. last; total (3, n_features + 1)."""
+def summarize(rows, weights, node, part, nodes, boxes, totals):
+    """Box and exact sums of a node's rows; mark it as one that `divide` may divide.
+
+    Its descendants have the numbers of the tree's part `part`.
+    """
     n_features = rows.shape[1]
-    extend(rows, first, last, box)
+    first, last = nodes[node, FIRST], nodes[node, LAST]
+    is_point = extend(rows, first, last, boxes[node])
     for f in range(n_features + 1):
         high, low, slack = 0.0, 0.0, 0.0
         if f == n_features and weights.size == 1:
@@ -286,7 +300,11 @@ def summarize(rows, weights, first, last, box, total):
                 high, error = two_sum(high, term)
                 low, lost = two_sum(low, error)
                 slack += abs(lost)
-        total[HIGH, f], total[LOW, f], total[SLACK, f] = high, low, slack
+        totals[node, HIGH, f] = high
+        totals[node, LOW, f] = low
+        totals[node, SLACK, f] = slack
+    divisible = last - first > LARGE_LEAF and not is_point
+    nodes[node, CHILD] = -1 - part if divisible else 0
 
 
 @nested
@@ -311,87 +329,56 @@ def join_children(node, nodes, boxes, totals):
 def combine(first: int, last: int, nodes: Array, boxes: Array, totals: Array) -> None:
     """Boxes and sums of the inner nodes last - 1 down to first: children come later."""
     for node in range(last - 1, first - 1, -1):
-        if nodes[node, CHILD]:
+        if nodes[node, CHILD] > 0:
             join_children(node, nodes, boxes, totals)
 
 
-@parallel
-def grow(chunk, n_chunks, rows, weights, roots, bounds, nodes, boxes, totals, slots):
-    """Divide the nodes `roots` further; boxes and sums of all nodes below.
+@nested
+def divide(
+    node, level, rows, weights, origins, nodes, boxes, totals, next_nodes, last_nodes
+):
+    """Divide a node that may be divided; returns its first child, 0 if it stays a leaf.
 
-    roots (.., 2) are nodes and depths; that of roots[s] may have descendants with the
-    numbers bounds[s] .. bounds[s + 1]. Rows (and weights) are sorted in place: the one
-    that was at r comes to slots[r].
+    Its rows, weights and origins are sorted in place; the numbers of the nodes of its
+    part of the tree go on at next_nodes[part], up to last_nodes[part].
     """
+    part = -1 - nodes[node, CHILD]
     n_features = rows.shape[1]
+    first, last = nodes[node, FIRST], nodes[node, LAST]
+    size = last - first
+    nodes[node, CHILD] = 0
+    if level + MOST_BITS > DEPTH:
+        return 0
+    n_bits = bits_of(size)
     cuts = empty((n_features, CUTS), np.float64)
     steps = empty((n_features, CUTS), np.int64)
-    free = empty(CELLS, np.int64)
-    new_open = empty((CELLS, 2), np.int64)
-    open_nodes = empty((CELLS * PASSES, 2), np.int64)
-    longest = 0
-    for s in range(chunk, roots.shape[0], n_chunks):
-        root = roots[s, 0]
-        longest = greater(longest, nodes[root, LAST] - nodes[root, FIRST])
-    places = empty(longest, np.uint8)
-    moved_rows = empty((longest, n_features), rows.dtype)
-    moved_weights = empty(longest if weights.size > 1 else 1, np.float64)
-    moved_origins = empty(longest, slots.dtype)
-    moved = (moved_rows, moved_weights, moved_origins)
-    origins = slots  # of a row, while rows move; in the end turned around
-    for s in range(chunk, roots.shape[0], n_chunks):
-        root, next_node = roots[s, 0], bounds[s]
-        begin, end = nodes[root, FIRST], nodes[root, LAST]
-        for r in range(begin, end):
-            origins[r] = r
-        open_nodes[0, 0], open_nodes[0, 1] = root, roots[s, 1]
-        n_open = 1
-        while n_open > 0:
-            n_open -= 1
-            node, depth = open_nodes[n_open, 0], open_nodes[n_open, 1]
-            first, last = nodes[node, FIRST], nodes[node, LAST]
-            size = last - first
-            n_new = 0
-            if (
-                size > LARGE_LEAF
-                and depth + MOST_BITS <= DEPTH
-                and not extend(rows, first, last, boxes[node])
-            ):
-                n_bits = bits_of(size)
-                plan(rows, first, last, n_bits, boxes[node], cuts, steps)
-                for cell in range(CELLS):
-                    free[cell] = 0
-                count_cells(rows, first, last, cuts, steps, places, 0, free)
-                at = 0
-                for cell in range(CELLS):
-                    at += free[cell]
-                    free[cell] = at - free[cell]
-                move_rows(rows, weights, origins, first, last, places, 0, free, moved)
-                for r in range(size):
-                    for f in range(n_features):
-                        rows[first + r, f] = moved_rows[r, f]
-                    origins[first + r] = moved_origins[r]
-                    if weights.size > 1:
-                        weights[first + r] = moved_weights[r]
-                for cell in range(CELLS):
-                    free[cell] += first
-                n_new, next_node = branch(
-                    free, n_bits, node, depth, next_node, bounds[s + 1], nodes, new_open
-                )
-            if n_new <= 1:
-                summarize(rows, weights, first, last, boxes[node], totals[node])
-                continue
-            for new in range(n_new):
-                open_nodes[n_open, 0] = new_open[new, 0]
-                open_nodes[n_open, 1] = new_open[new, 1]
-                n_open += 1
-        combine(bounds[s], next_node, nodes, boxes, totals)
-        if nodes[root, CHILD]:
-            join_children(root, nodes, boxes, totals)
-        for r in range(end - begin):
-            moved_origins[origins[begin + r] - begin] = begin + r
-        for r in range(end - begin):
-            slots[begin + r] = moved_origins[r]
+    plan(rows, first, last, n_bits, boxes[node], cuts, steps)
+    cells, starts = empty(size, np.uint8), empty(CELLS, np.int64)
+    ends = zeros(CELLS, np.int64)
+    count_cells(rows, first, last, cuts, steps, cells, 0, ends)
+    at = first
+    for cell in range(CELLS):
+        starts[cell] = at
+        at += ends[cell]
+        ends[cell] = at
+    sort_by_cells(rows, weights, origins, first, cells, starts, ends)
+    begin = next_nodes[part]
+    leaves = empty(CELLS, np.int64)
+    n_leaves, end = branch(ends, n_bits, node, begin, last_nodes[part], nodes, leaves)
+    if n_leaves == 1:
+        return 0
+    next_nodes[part] = end
+    for n in range(n_leaves):
+        summarize(rows, weights, leaves[n], part, nodes, boxes, totals)
+    combine(begin, end, nodes, boxes, totals)
+    return nodes[node, CHILD]
+
+
+@parallel
+def first_parts(chunk, n_chunks, rows, weights, roots, nodes, boxes, totals):
+    """Boxes and sums of the first grid's cells, the roots of the tree's parts."""
+    for part in range(chunk, roots.size, n_chunks):
+        summarize(rows, weights, roots[part], part, nodes, boxes, totals)
 
 
 @serial
@@ -406,14 +393,14 @@ def first_grid(
 
 @serial
 def first_nodes(
-    ends: Array, n_bits: int, last_node: int, nodes: Array, open_nodes: Array
+    ends: Array, n_bits: int, last_node: int, nodes: Array, roots: Array
 ) -> int:
     """Make the first grid's cells leaves below node 1 (`branch`); returns how many."""
-    n_open, _ = branch(ends, n_bits, 1, 0, 2, last_node, nodes, open_nodes)
-    return n_open
+    n_roots, _ = branch(ends, n_bits, 1, 2, last_node, nodes, roots)
+    return n_roots
 
 
 @serial
 def first_sums(last_node: int, nodes: Array, boxes: Array, totals: Array) -> None:
-    """Boxes and sums of the first grid's nodes, once `grow` has divided its cells."""
+    """Boxes and sums of the nodes above the roots of the tree's parts."""
     combine(1, last_node, nodes, boxes, totals)
