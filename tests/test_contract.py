@@ -276,6 +276,20 @@ def test_sums_by_difference_stay_exact(engine, rng):
         same(totals, np.column_stack([sums, weights]))
 
 
+@pytest.mark.parametrize("engine", engines.ENGINES)
+def test_changes_are_counted_where_sums_round(engine, rng):
+    """Sums with slack are made anew in every step, but the labels are not new."""
+    X = rng.normal(size=(300, 3)) * 10.0 ** rng.integers(-30, 30, (300, 1))
+    walker = MAKERS[engine](X, None, 2)
+    before = np.full(300, -1, np.int32)
+    for _ in range(20):
+        centers = X[rng.permutation(300)[:6]]
+        step, labels = walker.step(centers), reference.assign(X, centers)[0]
+        assert step.totals.slack.any()
+        assert step.n_changed == (labels != before).sum()
+        before = labels
+
+
 @every_dtype
 def test_slow_road_is_taken(dtype):
     """Sums within the slack of a rounding boundary occur, and are settled."""

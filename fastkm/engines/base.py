@@ -217,7 +217,9 @@ class InMemory(Held):
     def step(self, centers: Array) -> Step:
         n_clusters = len(centers)
         # Sums that had to round somewhere would gather slack with every difference.
-        anew = n_clusters != len(self._centers) or self._totals[:, 2].any()
+        is_first = n_clusters != len(self._centers)
+        anew = is_first or self._totals[:, 2].any()
+        before = self._labels
         if anew:
             self._labels = np.full(self.n_samples, -1, np.int32)
             self._totals = self.no_totals(n_clusters)
@@ -228,6 +230,8 @@ class InMemory(Held):
         # Without the labels of the step before, what samples left is not known.
         touched = np.full(n_clusters, anew)
         self._n_changed = self.relabel(centers, touched)
+        if anew and not is_first:
+            self._n_changed = int(np.count_nonzero(self._labels != before))
         self._centers = centers
         totals = self.joined(self._totals, n_clusters)
         return Step(totals, self._n_changed, touched)
