@@ -22,7 +22,7 @@ def images_of(values, shift, how):
     """Integers and squared norms."""
     rows = np.zeros(values.shape, np.int16)
     norms = np.empty(len(values), np.int32)
-    integers.round_rows(2, values, shift, how.scale, how.most, rows, norms)
+    integers.round_rows(2, values, shift, how.scale, how.radius, rows, norms)
     return rows, norms
 
 
@@ -32,7 +32,7 @@ def check_reach(X, others, squares, rows, norms, other_rows, margin):
     whole, other_whole = rows.astype(object), other_rows.astype(object)
     other_norms = (other_whole**2).sum(axis=1)
     scores = other_norms - 2 * whole @ other_whole.T
-    assert ((whole**2).sum(axis=1) == norms).all() and norms.max() <= 1.01 * SQUARES
+    assert ((whole**2).sum(axis=1) == norms).all() and norms.max() <= SQUARES
     for (i, c), score in np.ndenumerate(scores):
         reach = reach_of(distances[i, c], squares[i], margin)
         assert score <= limit_of(reach, int(norms[i]))
@@ -111,6 +111,28 @@ def test_an_outlier_does_not_blur_the_others(rng):
     again = images_of(X, np.zeros(5), rounding(X, 5))
     assert np.median(again[1]) > 0.9 * np.median(plain[1])
     assert np.abs(again[0]).max() <= integers.LARGEST
+
+
+@pytest.mark.parametrize("n_features", [1, 10, 500])
+def test_the_largest_sum_of_squares_is_made_use_of(n_features, rng):
+    """For any number of features; few samples are moved to the surface of the ball."""
+    X = rng.normal(size=(1000, n_features)) * rng.choice(
+        [1.0, 3.0], (1000, 1), p=[0.99, 0.01]
+    )
+    how = rounding(X, n_features)
+    rows, norms = images_of(X, np.zeros(n_features), how)
+    largest = min(SQUARES, n_features * integers.LARGEST**2)
+    assert largest / 12 < np.quantile(norms, 0.98) < norms.max() <= largest
+    is_far = np.linalg.norm(X, axis=1) * how.scale > how.radius
+    if n_features == 500:
+        assert is_far.any() and norms[is_far].min() > 0.99 * SQUARES
+        cosines = (X * rows).sum(axis=1) / np.linalg.norm(X, axis=1) / np.sqrt(norms)
+        assert cosines.min() > 0.999
+    squares = squares_about(X, np.zeros(n_features))
+    some = [*np.flatnonzero(is_far)[:3].tolist(), 0, 1]
+    check_reach(
+        X[::50], X[some], squares[::50], rows[::50], norms[::50], rows[some], how.margin
+    )
 
 
 def test_degenerate_numbers_have_an_extent():

@@ -8,10 +8,11 @@ are exact: there are no roundings to follow through.
 With few features u(x) = x - shift; with many, coordinates y = Q'(x - shift) in an
 orthonormal basis and the norm r of the rest. |u(x) - u(c)| <= |x - c|, because
 |x - c|^2 = |y - z|^2 + |rest of x - rest of c|^2, the latter at least (r - s)^2.
-The integers are v = clip(round(scale u~)), p of them from -most to most, of the
-computed u~. Clipping lengthens no distance either, and rounding moves a point by
-sqrt(p) / 2 at most. Let N = |x - shift|, and let |u~ - u| <= a N. Then for every c,
-a center or another sample,
+The integers are v = round(P(scale u~)), p of them, of the computed u~. P clips every
+number to an interval, then moves what is outside of a ball to its surface. Both are
+nearest points of convex sets, so they lengthen no distance either; rounding moves a
+point by sqrt(p) / 2 at most. Let N = |x - shift|, and let |u~ - u| <= a N. Then for
+every c, a center or another sample,
 
     |v(x) - v(c)| <= scale (|x - c| + a (N + N_c)) + sqrt(p),    N_c <= N + |x - c|.
 
@@ -22,11 +23,12 @@ features and w = 2^-53, D >= |x - c|^2 (1 - 1.01 (d + 2) w) up to underflow, so 
     |v(x) - v(c)| <= scale ((1 + (d + 4) w + a) sqrt(m) + 2 a N) + 1.01 sqrt(p),
 
 the reach (`kernels.integers.reach_of`). 1.01 instead of 1 has room for the underflow,
-as scale sqrt(d t) is tiny, and for the roundings of scale u~ (most 2^-51) and of the
+as scale sqrt(d t) is tiny, and for the roundings of P(scale u~) (p 2^-35) and of the
 coefficients. The square of the reach is computed with a relative error of 2^-49; where
 it fits into an int32 that is less than 1, and `limit_of` adds 2. Left of it |v(x)|^2 +
 |v(c)|^2 - 2 v(x).v(c) is taken apart: what is the sample's goes into its limit, the
-rest is a score, at most 3 p most^2 < 2^31 in every partial sum.
+rest is a score. With |v|^2 <= `SQUARES`, whatever the number of features, it is at
+most 3 * 2^29 < 2^31, and so is every partial sum.
 
 What a is: without a basis, one rounding of each difference, 2^-52. With one, |y~ - y|
 <= e N with e = `Basis.error`; and the square of the computed norm of the rest is above
@@ -53,14 +55,14 @@ from fastkm.engines.basis import Basis
 from fastkm.kernels.integers import LARGEST
 
 SQUARES = 2**29  # largest sum of squares
-USUAL, ROOM = 0.98, 2.0  # share of the samples that fit in so many times over
+USUAL, ROOM = 0.98, 1.5  # share of the samples that fit in so many times over
 
 
 class Rounding(NamedTuple):
     """How numbers become integers, and the coefficients of the reach."""
 
     scale: float
-    most: float
+    radius: float
     margin: Array
 
 
@@ -73,12 +75,19 @@ def rounding(some: Array, n_features: int, basis: Basis | None = None) -> Roundi
     error = 2.0**-52
     if basis is not None:
         error = basis.error + math.sqrt(2.1 * basis.rest_error) + 2.0**-22
-    sizes = np.sort(np.abs(some), axis=0)
-    extent = ROOM * float(sizes[int(USUAL * (len(sizes) - 1))].max())
+    # Rounded norms of some of the numbers, as `shorten` gives, add 1/2 at most.
+    radius = math.sqrt(SQUARES) - math.sqrt(n_values) / 2 - 1
+    usual = int(USUAL * (len(some) - 1))
+    with np.errstate(over="ignore"):
+        norms = np.sqrt(np.square(some, dtype=np.float64).sum(axis=1))
+    largest = np.abs(some).max(axis=1, initial=0.0)
+    extent = max(
+        float(np.partition(sizes, usual)[usual]) * ROOM / most
+        for sizes, most in ((norms, radius), (largest, LARGEST))
+    )
     if not 0 < extent < math.inf:
-        extent = 1.0
-    most = min(LARGEST, math.isqrt(SQUARES // n_values))
-    scale = most / max(extent, float(np.finfo(np.float32).tiny))
+        extent = 1.0 / LARGEST
+    scale = 1.0 / max(extent, float(np.finfo(np.float32).tiny) / LARGEST)
     own = scale * (1 + (n_features + 4) * 2.0**-53 + error)
     margin = np.array([own, 2 * scale * error, 1.01 * math.sqrt(n_values)])
-    return Rounding(scale, float(most), margin)
+    return Rounding(scale, radius, margin)

@@ -103,10 +103,10 @@ class Sieves:
         """Give images of X."""
         values = self._project(X, n_threads)
         images = no_images(len(X), self.width)
-        scale, most, _ = self.rounding
+        scale, radius, _ = self.rounding
         n_chunks = worth(n_threads, len(X), 1.5 * values.size)
         origin = np.zeros(values.shape[1])
-        integers.round_rows(n_chunks, values, origin, scale, most, *images)
+        integers.round_rows(n_chunks, values, origin, scale, radius, *images)
         return images
 
     def shorten(self, images: Images, n_threads: int) -> Images:

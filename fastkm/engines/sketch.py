@@ -131,7 +131,7 @@ class Sketch(NoSketch):
         self.norms, self.margin = np.empty(len(X), np.int32), how.margin
         n_chunks = samples.n_chunks(1.5 * images.size)
         integers.round_rows(
-            n_chunks, images, shift, how.scale, how.most, rows, self.norms
+            n_chunks, images, shift, how.scale, how.radius, rows, self.norms
         )
         if is_closer:
             self.closer, self.closer_norms = rows, self.norms

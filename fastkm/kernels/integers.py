@@ -23,25 +23,37 @@ ROUNDED = 1.01  # by which a distance of rounded norms may exceed that of the no
 
 
 @inlined
-def whole(value, most):
-    """Round to the nearest integer from -most to most."""
-    return np.int64(math.floor(lesser(greater(value, -most), most) + 0.5))
+def round_row(values, i, shift, scale, shrink, row):
+    """Nearest integers of a row, and the sum of their squares."""
+    norm, most = np.int64(0), np.float64(LARGEST)
+    for f in range(values.shape[1]):
+        number = lesser(greater((values[i, f] - shift[f]) * scale, -most), most)
+        value = np.int64(math.floor(number * shrink + 0.5))
+        row[f] = value
+        norm += value * value
+    return norm
 
 
 @parallel
-def round_rows(chunk, n_chunks, values, shift, scale, most, rows, norms):
-    """Round (values - shift) * scale to integers from -most to most.
+def round_rows(chunk, n_chunks, values, shift, scale, radius, rows, norms):
+    """Round (values - shift) * scale, clipped, and shrunk into a ball of some radius.
 
     Into the leading columns of rows (n_samples, width), int16, of which the others
     stay; norms (n_samples,), int32, get the sums of squares.
     """
     first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
+    # What has so small a norm when it is rounded was in the ball.
+    inside, most = radius - math.sqrt(values.shape[1]) / 2, np.float64(LARGEST)
     for i in range(first, last):
-        norm = 0
-        for f in range(values.shape[1]):
-            value = whole((values[i, f] - shift[f]) * scale, most)
-            rows[i, f] = value
-            norm += value * value
+        norm = round_row(values, i, shift, scale, 1.0, rows[i])
+        if norm > inside * abs(inside):
+            square = 0.0
+            for f in range(values.shape[1]):
+                number = (values[i, f] - shift[f]) * scale
+                square += lesser(abs(number), most) * lesser(abs(number), most)
+            if square > radius * radius:
+                shrink = radius / math.sqrt(square)
+                norm = round_row(values, i, shift, scale, shrink, rows[i])
         norms[i] = norm
 
 
@@ -61,7 +73,7 @@ def shorten(chunk, n_chunks, rows, n_lead, lead, norms):
         for f in range(n_lead, rows.shape[1]):
             value = np.int64(rows[i, f])
             square += value * value
-        rest = whole(math.sqrt(square), np.float64(LARGEST))
+        rest = np.int64(lesser(math.sqrt(square), np.float64(LARGEST)) + 0.5)
         lead[i, n_lead] = rest
         norms[i] = norm + rest * rest
 
