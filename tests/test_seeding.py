@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fastkm import engines, farthest_first, kmeans_plusplus, reference, seeding
 from fastkm.engines import sketch
 from fastkm.engines.basis import make_basis
+from fastkm.engines.chosen import ChosenInMemory
 from fastkm.engines.sketch import Sketch
 from fastkm.kernels import exact
 
@@ -157,6 +158,53 @@ def test_a_basis_is_chosen_where_it_pays(dtype):
     assert Sketch(engines.Lanes(anywhere, None, 1), 50, 5).packed.size == 2000 * 60
     many = Sketch(engines.Lanes(flat(2000, 400, dtype), None, 1), 500, 8)
     assert many.closer.shape == (2000, sketch.WIDE)
+
+
+@every_dtype
+@pytest.mark.parametrize("closer", [None, False, True], ids=["all", "one", "closer"])
+@pytest.mark.parametrize("special", SPECIAL)
+def test_no_candidate_leaves_less_than_its_bound(special, closer, dtype, monkeypatch):
+    """Bounds on what candidates leave, against exact sums of exact distances."""
+    monkeypatch.setattr(sketch, "FEW_PAIRS", 0)
+    if closer is not None:
+        monkeypatch.setattr(sketch, "choose_basis", basis_of(closer))
+    X, _, weights = SPECIAL[special](dtype)[:3]
+    some = np.arange(0, len(X), max(1, len(X) // 20))
+    for some_weights in (weights, np.random.default_rng(1).gamma(0.3, size=len(X))):
+        chosen = ChosenInMemory(engines.Lanes(X, some_weights, 1), int(some[-1]), 20, 4)
+        for candidates in filter(len, (some[:4], some[4:8], some[8:])):
+            chosen.potentials(candidates)
+            least = chosen._least()
+            distances = reference.squared_distances(X, X[candidates])
+            left = np.minimum(distances, chosen.nearest[:, None])
+            for t, column in enumerate(left.T):
+                assert least[t] <= reference.inertia(column, some_weights)
+            chosen.choose(0)
+
+
+@every_dtype
+@pytest.mark.parametrize("given", [False, True], ids=["alike", "weights"])
+def test_few_candidates_are_measured(given, dtype, monkeypatch):
+    """Most are known not to be best from sketches as exact as these."""
+    X = gaussian(4000, 12, 1, dtype).X
+    weights = np.random.default_rng(1).uniform(0.9, 1.1, len(X)) if given else None
+    measured = []
+    find = ChosenInMemory._find
+    monkeypatch.setattr(
+        ChosenInMemory,
+        "_find",
+        lambda self, places, kept: (
+            measured.append(len(places)) or find(self, places, kept)
+        ),
+    )
+    fast = seeding.plusplus(
+        engines.Lanes(X, weights, 1), 20, np.random.default_rng(0), 6
+    )
+    slow = reference.kmeans_plusplus(
+        X, 20, np.random.default_rng(0), weights, n_local_trials=6
+    )
+    assert fast.tolist() == slow.tolist()
+    assert sum(measured) < 19 * 6 / 2
 
 
 def test_a_sum_whose_largest_term_goes_away():

@@ -14,6 +14,7 @@ from numba import njit
 from fastkm import engines, reference
 from fastkm.engines.tiles import score_margin
 from fastkm.kernels import simd, simd_rows, tiles, vectors
+from fastkm.kernels.integers import BOUNDED
 from fastkm.kernels.vectors import GROUP, VECTOR_BYTES
 
 ROOT = Path(__file__).parent.parent
@@ -65,8 +66,8 @@ def test_row_distances_have_the_reference_bits(dtype, n_features, rng):
 
 
 @njit
-def masks_of(samples, centers, n_pairs, norms, limits, masks):
-    simd.sift(samples, 0, centers, 0, n_pairs, norms, 0, limits, 0, masks, 0)
+def masks_of(samples, centers, n_pairs, norms, limits, masks, gains):
+    simd.sift(samples, 0, centers, 0, n_pairs, norms, 0, limits, 0, masks, 0, gains, 0)
 
 
 @njit
@@ -86,13 +87,22 @@ def test_sift_and_product_of_integers(n_pairs, most, rng):
     scores = norms + np.einsum("plh,prh->lr", samples, centers)
     limits = scores[np.arange(lanes), rng.integers(0, GROUP, lanes)]  # and equality
     limits[1], limits[2] = 2**31 - 1, 1 - 2**31
-    masks = np.zeros(GROUP, simd.MASK)
-    masks_of(
+    integers = (
         samples.astype(np.int16).ravel(), centers.astype(np.int16).ravel(), n_pairs,
-        norms.astype(np.int32), limits.astype(np.int32), masks,
+        norms.astype(np.int32),
     )  # fmt: skip
+    masks, gains = np.zeros(GROUP, simd.MASK), None
+    masks_of(*integers, limits.astype(np.int32), masks, gains)
     bits = (masks >> np.arange(lanes, dtype=simd.MASK)[:, None]) & simd.MASK.type(1)
     np.testing.assert_array_equal(bits.astype(bool), scores <= limits[:, None])
+
+    limits[1] = BOUNDED
+    again, gains = np.zeros_like(masks), np.ones((GROUP, vectors.WIDTH_32), np.float32)
+    masks_of(*integers, limits.astype(np.int32), again, gains.ravel())
+    bits = (again >> np.arange(lanes, dtype=simd.MASK)[:, None]) & simd.MASK.type(1)
+    np.testing.assert_array_equal(bits.astype(bool), scores <= limits[:, None])
+    expected = np.maximum(limits[:, None] - scores, 0).sum(axis=0) + vectors.WIDTH_32
+    np.testing.assert_allclose(gains.sum(axis=1), expected, rtol=1e-5)
 
     a, b = rng.integers(-most, most, (2, 3 * simd_rows.INTEGERS), endpoint=True)
     assert product(a.astype(np.int16), b.astype(np.int16)) == a @ b

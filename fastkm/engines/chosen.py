@@ -22,6 +22,7 @@ from fastkm.kernels.simd import MASK
 from fastkm.kernels.vectors import GROUP, LANES_32
 
 ALL = np.iinfo(MASK).max
+LOOSE = 1 + 2.0**-11  # more than what float32 sums of gains lose
 NOTHING = np.zeros(3)  # an exact sum of no terms
 
 
@@ -37,7 +38,10 @@ class Chosen(Protocol):
         """Draw samples as `reference.draw` does from weight * squared distance."""
 
     def potentials(self, candidates: Array) -> list[float]:
-        """Inertia that each of the candidates (indices) would leave."""
+        """Inertia that each of the candidates (indices) would leave.
+
+        Or inf, where another leaves less.
+        """
 
     def choose(self, t: int) -> None:
         """Choose one of the last candidates."""
@@ -50,9 +54,12 @@ class Chosen(Protocol):
 
 
 class ChosenInMemory:
-    """Most distances are ruled out by the `Sketch`, which see.
+    """Most distances are ruled out by the `Sketch`, which see, or not needed at all.
 
-    12 bytes per sample, 24 per BLOCK of them, and a bit per candidate of a step.
+    By how much a candidate lowers the inertia is bounded by its sketch alone. One that
+    another outdoes for certain leaves, as it were, an infinite inertia.
+
+    20 bytes per sample, 24 per BLOCK of them, and a bit per candidate of a step.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class ChosenInMemory:
         n_tiles = -(-samples.n_samples // LANES_32)
         self.width = self.sketch.packed.size // (n_tiles * LANES_32)
         self.limits = np.full(n_tiles * LANES_32, -HIGHEST, np.int32)
+        self.share, self.n_unbounded, self.is_decisive = 1.0, 0, True
+        self.kept, self.place_kept = np.empty(samples.n_samples), -1
         # The first is nearer than none, to all.
         self.candidates = np.array([first])
         self.masks = np.full((n_tiles, 1), ALL, MASK)
@@ -95,56 +104,110 @@ class ChosenInMemory:
         self.choose(0)
 
     def choose(self, t: int) -> None:
+        if t != self.place_kept:
+            self._find(np.array([t]), self.kept)
         self.indices.append(int(self.candidates[t]))
-        seeding.choose(
-            self._n_chunks(2.0),
-            self.samples.X,
+        changes = seeding.choose(
+            self._n_chunks(0.5 + 5.0 * self.share),
             self.samples.kernel_weights,
-            self.candidates,
             t,
             self.masks,
-            self.sketch.squares,
+            self.kept,
+            self.sketch.own_reaches,
             self.sketch.norms,
-            self.sketch.margin,
+            self.sketch.scale,
+            self.sketch.rounded,
             self.nearest,
             self.limits,
             self.blocks,
         )
+        n_improved, n_unbounded = np.sum(changes, axis=0)
+        self.share = n_improved / self.samples.n_samples
+        self.n_unbounded += n_unbounded
 
     def potentials(self, candidates: Array) -> list[float]:
         self.candidates = candidates
         n_places = -(-len(candidates) // GROUP) * GROUP
         if self.masks.shape[1] != n_places:
             self.masks = np.empty((len(self.masks), n_places), MASK)
-        cost = (0.05 * self.width + 2.0) * n_places
+        least = self._least()
+        values = np.full(len(candidates), np.inf)
+        # The most promising first, as what it does may rule out the others; where few
+        # were the last time, all at once.
+        left = np.argsort(least)
+        n_next, kept = 1 if self.is_decisive else len(left), self.kept
+        self.place_kept = int(left[0])
+        while len(left):
+            some, left = left[:n_next], left[n_next:]
+            values[some] = self._find(some, kept)
+            left = left[~(least[left] > values.min())]
+            n_next, kept = 2 * n_next, NOTHING[:0]
+        n_possible = int(np.count_nonzero(~(least > values.min())))
+        self.is_decisive = n_possible <= len(candidates) // 2
+        return [float(value) for value in values]
+
+    def _least(self) -> Array:
+        """Potentials of the candidates, at least; marks the samples to look at.
+
+        Total less gain (`engines.integers`), with room for the roundings of exact sums'
+        parts, of weights and distances multiplied, of gains added up.
+        """
+        n_candidates = len(self.candidates)
         if not self.sketch.packed.size:  # every sample is looked at
             self.masks.fill(ALL)
-            cost += 0.3 * self.samples.n_features * len(candidates)
-        n_chunks = self._n_chunks(cost)
-        totals = np.zeros((n_chunks, len(candidates), 3))
+            return np.full(n_candidates, -np.inf)
+        n_chunks = self._n_chunks((0.05 * self.width + 2.0) * self.masks.shape[1])
+        gains = np.zeros((n_chunks, n_candidates))
+        seeding.bound_gains(
+            n_chunks,
+            self.samples.kernel_weights,
+            self.nearest,
+            self.limits,
+            self.sketch.packed,
+            self.sketch.own_reaches,
+            self.sketch.norms,
+            self.sketch.closer,
+            self.sketch.closer_norms,
+            self.sketch.scale,
+            self.candidates,
+            self.masks,
+            gains,
+        )
+        if self.n_unbounded and not self.sketch.closer.size:
+            return np.full(n_candidates, -np.inf)
+        with np.errstate(all="ignore"):
+            most = LOOSE * gains.sum(axis=0) / self.sketch.scale / self.sketch.scale
+            if not self.sketch.closer.size:
+                most *= self.samples.kernel_weights.max()
+            high, low, slack = self.blocks.sum(axis=0)
+            room = 2 * slack + high * (len(self.blocks) + 8) * 2.0**-50
+            least: Array = high + low - room - len(self.nearest) * 2.0**-1073 - most
+        least[~np.isfinite(least)] = -np.inf
+        return least
+
+    def _find(self, places: Array, kept: Array) -> Array:
+        """Potentials of some candidates; keeps the new distances of the first."""
+        each = 0.5 + 0.6 * self.share * self.samples.n_features
+        n_chunks = self._n_chunks(each * len(places))
+        totals = np.zeros((n_chunks, len(places), 3))
         seeding.potentials(
             n_chunks,
             self.samples.X,
             self.samples.kernel_weights,
             self.nearest,
-            self.limits,
             self.blocks,
-            self.sketch.packed,
-            self.sketch.squares,
-            self.sketch.norms,
-            self.sketch.closer,
-            self.sketch.closer_norms,
-            self.sketch.closer_margin,
-            candidates,
+            self.candidates,
+            places,
             self.masks,
+            kept,
             totals,
         )
-        joined = join_chunks(np.moveaxis(totals, 2, 1))
-        values, uncertain = joined.rounded()
-        for t in np.flatnonzero(uncertain):
-            _, distances = self.samples.assign(self.samples.X[candidates[t : t + 1]])
-            values[t] = self.samples.inertia(np.minimum(self.nearest, distances))
-        return [float(value) for value in values]
+        values, uncertain = join_chunks(np.moveaxis(totals, 2, 1)).rounded()
+        for p in np.flatnonzero(uncertain):
+            center = self.samples.X[self.candidates[places[p : p + 1]]]
+            _, distances = self.samples.assign(center)
+            values[p] = self.samples.inertia(np.minimum(self.nearest, distances))
+        return values
 
 
 def farthest(

@@ -37,6 +37,10 @@ float32: e + sqrt(2.1 rest_error) + 2^-22 for both. Coordinates that underflow i
 float32 are off by 2^-149 sqrt(p) more, at most 0.002 sqrt(p) in integers, as scale is
 below 2^14 / 2^-126.
 
+What a nearer c gains: with f(m) the right side above and own its first coefficient,
+|v(x) - v(c)| <= f(D) for D <= m, and f(m)^2 - f(D)^2 >= own^2 (m - D). So m - D is at
+most (reach^2 - |v(x) - v(c)|^2) / own^2, the limit less the score.
+
 The first few integers and the norm of the others are such an image of the integers
 themselves; that norm is rounded, too, so the reach is 1 more: `ROUNDED`.
 

@@ -20,6 +20,7 @@ from fastkm.engines.lanes import Lanes
 from fastkm.kernels import integers, prefix, seeding
 from fastkm.kernels.integers import ROUNDED
 from fastkm.kernels.simd_rows import INTEGERS
+from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import LANES_32
 
 FEW_FEATURES = 8  # up to which all are kept
@@ -93,11 +94,11 @@ class NoSketch:
     """
 
     packed, closer = np.empty(0, np.int16), np.empty((0, 0), np.int16)
-    margin = closer_margin = np.zeros(3)
+    scale = rounded = 0.0
     closer_norms = np.empty(0, np.int32)
 
     def __init__(self, samples: Lanes) -> None:
-        self.squares = np.zeros(samples.n_samples)
+        self.own_reaches = np.zeros(samples.n_samples)
         self.norms = np.zeros(samples.n_samples, np.int32)
 
 
@@ -115,7 +116,7 @@ class Sketch(NoSketch):
         # Of the samples' dtype, which is what `project` takes.
         shift = some.mean(axis=0).astype(samples.dtype).astype(np.float64)
         origin = np.zeros(len(X), np.int32)  # the one center of all
-        self.squares = samples.own_distances(shift[None], origin)
+        squares = samples.own_distances(shift[None], origin)
         chosen = choose_basis(some, shift, n_clusters, n_trials, X.itemsize)
         basis, lead = chosen or (None, 0)
         images = X
@@ -128,16 +129,19 @@ class Sketch(NoSketch):
         if is_closer:
             n_columns = -(-n_columns // INTEGERS) * INTEGERS
         rows = np.zeros((len(X), n_columns), np.int16)
-        self.norms, self.margin = np.empty(len(X), np.int32), how.margin
+        self.norms = np.empty(len(X), np.int32)
+        self.scale, per_norm, rounding_error = how.margin.tolist()
+        with np.errstate(all="ignore"):
+            self.own_reaches = per_norm * np.sqrt(squares) + rounding_error
+        self.own_reaches[~(squares < LARGEST_REACH)] = np.inf
         n_chunks = samples.n_chunks(1.5 * images.size)
         integers.round_rows(
             n_chunks, images, shift, how.scale, how.radius, rows, self.norms
         )
         if is_closer:
             self.closer, self.closer_norms = rows, self.norms
-            self.closer_margin = how.margin
             rows, self.norms = shortened(samples, rows, lead)
-            self.margin = how.margin + np.array([0.0, 0.0, ROUNDED])
+            self.rounded = ROUNDED
         n_tiles = -(-len(X) // LANES_32)
         n_pairs = -(-rows.shape[1] // 2)
         self.packed = np.zeros(n_tiles * n_pairs * 2 * LANES_32, np.int16)

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 LARGEST = 2**14 - 1  # twice as much, with a sign, is an int16
 HIGHEST = 2**31 - 1  # of int32: what nothing is above
+BOUNDED = 3 * 2**29 - 1  # largest limit that less any score is an int32
 ROUNDED = 1.01  # by which a distance of rounded norms may exceed that of the norms
 
 

@@ -197,6 +197,7 @@ def sieve(block, n_tiles, centers, norms, limits, masks):
                 sift(
                     block, t * width * LANES_32, centers, place * width, width // 2,
                     norms, place, limits, t * LANES_32, masks, t * n_places + place,
+                    None, 0,
                 )  # fmt: skip
 
 

@@ -1,17 +1,20 @@
 """Seeding: what candidates would improve, same bits as `reference.kmeans_plusplus`.
 
 Few samples are nearer to a new candidate than to the samples chosen so far. Distances
-of small integers rule out the others (`simd.sift`, `engines.integers`), exact
-distances decide the rest, and one bit per sample and candidate keeps the outcome. Exact
+of small integers rule out the others, and say what a candidate gains at most
+(`simd.sift`, `engines.integers`). Exact distances decide the rest, where that could be
+most, and one bit per sample and candidate keeps the outcome. Exact
 sums are kept for blocks of samples, and brought up to date by the terms that change.
 """
+
+import math
 
 import numpy as np
 
 from fastkm.kernels._jit import inlined, nested, parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds
-from fastkm.kernels.integers import HIGHEST, limit_of, put_sample, reach_of
+from fastkm.kernels.integers import BOUNDED, HIGHEST, limit_of, put_sample
 from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import lowest_bit, sift
@@ -23,15 +26,16 @@ from fastkm.kernels.simd_rows import (
     prefetch_row,
     row_distances,
 )
-from fastkm.kernels.tiles import LARGEST_REACH
-from fastkm.kernels.vectors import GROUP, LANES_32
+from fastkm.kernels.vectors import GROUP, LANES_32, WIDTH_32
 
 BLOCK = 1024  # samples of a block: a multiple of every LANES_32 and of WIDE
 TILES = BLOCK // LANES_32
 # Blocks whose improved samples are listed at once, as distances are computed in ROWS:
 # but the rows of all should stay in a cache from candidate to candidate.
 SPAN, SPAN_BYTES = 16, 2**24
-FEW = BLOCK // 16  # improved samples up to which a block is not summed anew
+# Improved samples up to which a block is not summed anew, and whose terms are exchanged
+# one by one.
+MANY, FEW = BLOCK // 4, BLOCK // 64
 
 
 @parallel
@@ -50,7 +54,7 @@ def pack_sketch(chunk, n_chunks, rows, packed):
 
 
 @nested
-def pack_candidates(sketch, n_pairs, samples, squares, sketch_norms, packed, norms):
+def pack_candidates(sketch, n_pairs, samples, own_reaches, sketch_norms, packed, norms):
     """Pack samples as `simd.sift` wants centers: their numbers times -2.
 
     Those without a sketch get the least norm, so that nothing rules them out.
@@ -61,7 +65,7 @@ def pack_candidates(sketch, n_pairs, samples, squares, sketch_norms, packed, nor
         norms[place] = HIGHEST
     for t in range(samples.size):
         i = samples[t]
-        if not squares[i] < LARGEST_REACH:
+        if own_reaches[i] == math.inf:
             norms[t] = -HIGHEST
             continue
         norms[t] = sketch_norms[i]
@@ -90,7 +94,7 @@ def span_of(X):
 
 
 @inlined
-def list_marked(X, masks, place, first, last, rows):
+def list_marked(nearest, masks, place, first, last, rows):
     """List the samples of some blocks whose bit is set for a place; how many."""
     n_rows = 0
     for tile in range(first * TILES, lesser(last * TILES, masks.shape[0])):
@@ -98,7 +102,7 @@ def list_marked(X, masks, place, first, last, rows):
         while word != 0:
             i = tile * LANES_32 + lowest_bit(word)
             word &= word - np.uint64(1)
-            if i < X.shape[0]:
+            if i < nearest.size:
                 rows[n_rows] = i
                 n_rows += 1
     return n_rows
@@ -125,27 +129,29 @@ def unmark(masks, place, i):
 
 @inlined
 def look_closer(
-    closer, closer_norms, margin, candidate, nearest, squares, masks, place, rows,
-    n_rows,
+    weights, closer, closer_norms, scale, candidate, nearest, own_reaches, masks, place,
+    rows, n_rows,
 ):  # fmt: skip
-    """Keep the listed samples that a second sketch does not rule out, either."""
-    if not squares[candidate] < LARGEST_REACH:
-        return n_rows
-    width, n_kept = closer.shape[1], 0
+    """Unmark the listed samples that a second sketch rules out; the others' gain."""
+    if own_reaches[candidate] == math.inf:
+        return math.inf
+    width, gain = closer.shape[1], 0.0
     for n in range(n_rows):
         prefetch_lines(closer, rows[lesser(n + AHEAD, n_rows - 1)])
         i = rows[n]
         product = np.int64(
             dot_integers(closer, i * width, closer, candidate * width, width)
         )
-        reach = reach_of(nearest[i], squares[i], margin)
+        reach = scale * math.sqrt(nearest[i]) + own_reaches[i]
         limit = limit_of(reach, closer_norms[i])
-        if closer_norms[candidate] - 2 * product <= limit:
-            rows[n_kept] = i
-            n_kept += 1
-        else:
+        score = closer_norms[candidate] - 2 * product
+        if score > limit:
             unmark(masks, place, i)
-    return n_kept
+        elif limit < HIGHEST:
+            gain += weights[i if weights.size > 1 else 0] * np.float64(limit - score)
+        else:
+            gain = math.inf
+    return gain
 
 
 @inlined
@@ -201,8 +207,12 @@ def improve_block(
     slack: that would stay when the term that caused it has gone.
     """
     total = block_totals[block]
-    if n_rows > FEW or total[SLACK] > 0:
+    if n_rows > MANY or total[SLACK] > 0:
         sum_block(nearest, weights, block, rows, n_rows, distances, terms, lanes, total)
+        return
+    if n_rows > FEW:
+        exchange(nearest, weights, rows, n_rows, distances, terms, lanes)
+        join_lanes(lanes, total)
         return
     for n in range(n_rows):
         i = rows[n]
@@ -212,54 +222,90 @@ def improve_block(
 
 
 @parallel
-def potentials(
-    chunk, n_chunks, X, weights, nearest, limits, block_totals, sketch, squares,
-    sketch_norms, closer, closer_norms, closer_margin, candidates, masks, totals,
+def bound_gains(
+    chunk, n_chunks, weights, nearest, limits, sketch, own_reaches, sketch_norms,
+    closer, closer_norms, scale, candidates, masks, gains,
 ):  # fmt: skip
-    """Inertia that each candidate would leave, as exact sums of the chunk.
+    """By how much candidates lower the inertia at most, in the units of a sketch.
 
-    `nearest` (n_samples,) are the distances to the samples chosen so far, block_totals
-    (n_blocks, 3) the exact sums of weight * nearest, candidates (n_trials,) samples.
-    Into zeroed totals (n_chunks, n_trials, 3), and the samples that each candidate
-    improves into masks (n_tiles, n_places). Without a sketch, masks come in with the
-    samples to look at. `closer` (n_samples, width) may be a second sketch, or empty.
+    Into zeroed gains (n_chunks, n_trials), and the samples that may come nearer to each
+    candidate into masks (n_tiles, n_places). `nearest` (n_samples,) are the distances
+    to the samples chosen so far. `closer` (n_samples, width) may be a second sketch, of
+    which the gains are then, or empty. Without one, they are those of weights 1.
     """
     n_tiles, n_places = masks.shape
     n_pairs = sketch.size // (n_tiles * 2 * LANES_32)
-    start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
+    start, stop = chunk_bounds(chunk, n_chunks, (nearest.size + BLOCK - 1) // BLOCK)
     n_trials = candidates.size
     packed = empty(n_places * n_pairs * 2, sketch.dtype)
     norms = empty(n_places, limits.dtype)
-    pack_candidates(sketch, n_pairs, candidates, squares, sketch_norms, packed, norms)
-    centers = rows_of(X, candidates)
-    rows, distances = empty(SPAN * BLOCK, np.int64), empty(SPAN * BLOCK, np.float64)
-    terms, lanes = empty((1, BLOCK), np.float64), zeros((n_trials, 3, WIDE), np.float64)
-    span = span_of(X)
-    for block in range(start, stop, span):
-        last = lesser(block + span, stop)
+    pack_candidates(
+        sketch, n_pairs, candidates, own_reaches, sketch_norms, packed, norms
+    )
+    rows = empty(SPAN * BLOCK, np.int64)
+    sums = empty(n_places * WIDTH_32, np.float32)
+    for block in range(start, stop, SPAN):
+        last = lesser(block + SPAN, stop)
+        for n in range(sums.size):
+            sums[n] = 0.0
         for tile in range(block * TILES, lesser(last * TILES, n_tiles)):
-            for place in range(0, n_places if n_pairs else 0, GROUP):
+            for place in range(0, n_places, GROUP):
                 sift(
                     sketch, tile * n_pairs * 2 * LANES_32, packed, place * n_pairs * 2,
                     n_pairs, norms, place, limits, tile * LANES_32, masks,
-                    tile * n_places + place,
+                    tile * n_places + place, sums, place * WIDTH_32,
                 )  # fmt: skip
         for t in range(n_trials):
-            n_rows = list_marked(X, masks, t, block, last, rows)
             if closer.size:
-                n_rows = look_closer(
-                    closer, closer_norms, closer_margin, candidates[t], nearest,
-                    squares, masks, t, rows, n_rows,
+                n_rows = list_marked(nearest, masks, t, block, last, rows)
+                gains[chunk, t] += look_closer(
+                    weights, closer, closer_norms, scale, candidates[t], nearest,
+                    own_reaches, masks, t, rows, n_rows,
                 )  # fmt: skip
+            else:
+                for n in range(t * WIDTH_32, (t + 1) * WIDTH_32):
+                    gains[chunk, t] += sums[n]
+    for t in range(n_trials):
+        if own_reaches[candidates[t]] == math.inf:
+            gains[chunk, t] = math.inf
+
+
+@parallel
+def potentials(
+    chunk, n_chunks, X, weights, nearest, block_totals, candidates, places, masks,
+    kept, totals,
+):  # fmt: skip
+    """Inertia that some candidates would leave, as exact sums of the chunk.
+
+    block_totals (n_blocks, 3) are the exact sums of weight * nearest, candidates
+    (n_trials,) samples, and places say which of them. Their masks come in with the
+    samples to look at, and keep those that come nearer. Into zeroed totals (n_chunks,
+    n_places, 3), and what distances the first of them improves into kept (n_samples,),
+    unless that is empty.
+    """
+    start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
+    centers = rows_of(X, candidates)
+    rows, distances = empty(SPAN * BLOCK, np.int64), empty(SPAN * BLOCK, np.float64)
+    terms = empty((1, BLOCK), np.float64)
+    lanes = zeros((places.size, 3, WIDE), np.float64)
+    span = span_of(X)
+    for block in range(start, stop, span):
+        last = lesser(block + span, stop)
+        for p in range(places.size):
+            t = places[p]
+            n_rows = list_marked(nearest, masks, t, block, last, rows)
             listed_distances(X, rows, n_rows, centers, t, distances)
             n_rows = keep_nearer(nearest, masks, t, rows, n_rows, distances)
-            exchange(nearest, weights, rows, n_rows, distances, terms, lanes[t])
-    for t in range(n_trials):
+            exchange(nearest, weights, rows, n_rows, distances, terms, lanes[p])
+            for n in range(n_rows if p == 0 and kept.size else 0):
+                kept[rows[n]] = distances[n]
+    for p in range(places.size):
+        total = totals[chunk, p]
         for block in range(start, stop):
-            add_term(totals[chunk, t], block_totals[block, HIGH])
-            add_term(totals[chunk, t], block_totals[block, LOW])
-            totals[chunk, t, SLACK] += block_totals[block, SLACK]
-        join_lanes(lanes[t], totals[chunk, t])
+            add_term(total, block_totals[block, HIGH])
+            add_term(total, block_totals[block, LOW])
+            total[SLACK] += block_totals[block, SLACK]
+        join_lanes(lanes[p], total)
 
 
 @parallel
@@ -278,33 +324,33 @@ def sum_blocks(chunk, n_chunks, nearest, weights, block_totals):
 
 @parallel
 def choose(
-    chunk, n_chunks, X, weights, candidates, t, masks, squares, sketch_norms, margin,
+    chunk, n_chunks, weights, t, masks, kept, own_reaches, sketch_norms, scale, rounded,
     nearest, limits, block_totals,
 ):  # fmt: skip
     """Bring what is kept about the samples up to date with one more chosen sample.
 
-    It is the candidate t, and the samples that it improves are marked.
+    It is the candidate t; the samples that it improves are marked, with their distances
+    in `kept`. Returns how many, and how many limits more than before are no bounds.
     """
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
-    center = rows_of(X, candidates[t : t + 1])
-    rows, distances = empty(SPAN * BLOCK, np.int64), empty(SPAN * BLOCK, np.float64)
+    rows, distances = empty(BLOCK, np.int64), empty(BLOCK, np.float64)
     terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
-    for first in range(start, stop, SPAN):
-        last = lesser(first + SPAN, stop)
-        n_rows = list_marked(X, masks, t, first, last, rows)
-        listed_distances(X, rows, n_rows, center, 0, distances)
-        begin = 0
-        while begin < n_rows:
-            block, end = rows[begin] // BLOCK, begin
-            while end < n_rows and rows[end] // BLOCK == block:
-                end += 1
-            improve_block(
-                nearest, weights, block, rows[begin:], end - begin, distances[begin:],
-                block_totals, terms, lanes,
-            )  # fmt: skip
-            begin = end
+    n_improved = n_unbounded = 0
+    for block in range(start, stop):
+        n_rows = list_marked(nearest, masks, t, block, block + 1, rows)
+        n_improved += n_rows
+        for n in range(n_rows):
+            distances[n] = kept[rows[n]]
+        improve_block(
+            nearest, weights, block, rows, n_rows, distances, block_totals, terms, lanes
+        )
         for n in range(n_rows):
             i = rows[n]
             nearest[i] = distances[n]
-            reach = reach_of(nearest[i], squares[i], margin)
+            if limits[i] > BOUNDED:
+                n_unbounded -= 1
+            reach = scale * math.sqrt(nearest[i]) + own_reaches[i] + rounded
             limits[i] = limit_of(reach, sketch_norms[i])
+            if limits[i] > BOUNDED:
+                n_unbounded += 1
+    return n_improved, n_unbounded

@@ -190,17 +190,22 @@ def sift(
     limit_at,
     masks,
     mask_at,
+    gains,
+    gain_at,
 ):
     """Which scores of a register tile of integers are not above their lane's limit.
 
     Samples and centers are int16, norms and limits int32, and features come in pairs:
     samples[sample_at:] is [pair][lane][2], centers[center_at:] [pair][center][2].
     masks[mask_at + r] gets one bit per lane for center r of the group, set where
-    norm + sample . center <= limits[limit_at + lane]. Nothing may overflow.
+    norm + sample . center <= limits[limit_at + lane]. Nothing may overflow. By how much
+    they are below is added to the float32 gains[gain_at:], a vector for each center,
+    unless `gains` is None.
     """
     word = types.int64
     signature = types.none(
-        *(samples, word, centers, word, word, norms, word, limits, word, masks, word)
+        *(samples, word, centers, word, word, norms, word, limits, word, masks, word),
+        *(gains, word),
     )
 
     def generate(context, builder, signature, arguments):
@@ -252,6 +257,18 @@ def sift(
                 bits = builder.shl(bits, ir.Constant(word, v * emit.width))
                 mask = builder.or_(mask, bits)
             builder.store(mask, at(masks, r))
+        if signature.args[11] != types.none:
+            (gains,) = pointers(context, builder, signature, arguments, ((11, 12),))
+            single = Emitter(builder, types.float32)
+            for r in range(GROUP):
+                gain = single.load(at(gains, r * emit.width))
+                for v in range(VECTORS):
+                    score = builder.load(sums[r, v])
+                    above = builder.icmp_signed(">", limit[v], score)
+                    larger = builder.select(above, limit[v], score)
+                    excess = builder.sub(larger, score)
+                    gain = builder.fadd(gain, builder.sitofp(excess, single.vector))
+                single.store(gain, at(gains, r * emit.width))
         return context.get_dummy_value()
 
     return signature, generate

@@ -37,6 +37,7 @@ def tile_lanes(dtype: type) -> int:
 
 
 LANES_32 = tile_lanes(np.float32)
+WIDTH_32 = VECTOR_BYTES // 4  # float32 or int32 numbers in a vector
 LANES_64 = tile_lanes(np.float64)
 LANES = LANES_32  # a multiple of both: blocks of samples are made of these
 
