@@ -21,6 +21,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
+from fastkm.kernels._signatures import Remembering
+
 __all__ = ["KernelCompiler", "Part"]
 
 # What Numba's own `finalize` goes by is what those below replace.
@@ -119,6 +121,7 @@ class KernelCompiler(Compiler):
         codegen = self.state.targetctx.codegen()
         self.state.library = self.library(codegen, func.__qualname__)
         self.state.library.enable_object_caching()
+        self.state.typingctx = Remembering(self.state.typingctx)
         with nothing_collected():
             return super().compile_extra(func)
 
