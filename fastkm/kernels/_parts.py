@@ -17,10 +17,13 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from numba import types
+from numba.core import cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NativeLowering
 
+from fastkm.kernels._lowering import KernelLowering
 from fastkm.kernels._signatures import Remembering
 
 __all__ = ["KernelCompiler", "Part"]
@@ -130,11 +133,29 @@ class KernelCompiler(Compiler):
         pipelines = super().define_pipelines()
         for pipeline in pipelines:
             pipeline.passes = [
-                (each, purpose)
+                (KernelLowering if each is NativeLowering else each, purpose)
                 for each, purpose in pipeline.passes
                 if each.__name__ not in IDLE_PASSES
             ]
         return pipelines
+
+
+def call_part(descriptor: Any, library: PartLibrary) -> Any:
+    """Give what writes a call of a part: nobody asks how it ended, as none raises."""
+
+    def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = context.declare_function(builder.module, descriptor)
+        result, error = function.function_type.args[:2]
+        result = cgutils.alloca_once(builder, result.pointee)
+        packer = context.get_arg_packer(descriptor.argtypes)
+        packed = packer.as_arguments(builder, arguments)
+        builder.call(function, [result, error(None), *packed])
+        value = builder.load(result)
+        return context.get_returned_value(builder, descriptor.restype, value)
+
+    call: Any = write
+    call.signature, call.libs = descriptor.argtypes, (library,)
+    return call
 
 
 class PartCompiler(KernelCompiler):
@@ -148,8 +169,8 @@ class PartCompiler(KernelCompiler):
         state.flags.no_compile = True
         result = super().compile_extra(func)
         entry_point = object()
-        libraries = [state.library]
-        state.targetctx.insert_user_function(entry_point, result.fndesc, libraries)
+        call = call_part(result.fndesc, state.library)
+        state.targetctx._defns[entry_point].append(call, call.signature)
         return result._replace(entry_point=entry_point)
 
 
