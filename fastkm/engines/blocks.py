@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory, Step
+from fastkm.exactsum import ExactSum
 from fastkm.kernels import blocks, kdtree
 
 MOST_UNROLLED = 4  # features up to which the kernel is compiled for their number
@@ -193,6 +194,12 @@ class Blocks(InMemory):
         # A copy: `assign` goes down the tree as well.
         totals = self._totals.copy() if len(self._totals) == 1 else self._totals
         return Step(self.joined(totals, len(centers)), n_changed, everyone)
+
+    def sums(self, labels: Array, n_clusters: int) -> Step:
+        if n_clusters > 1:
+            return super().sums(labels, n_clusters)
+        totals = ExactSum(*self.tree.sums[1][:, None])
+        return Step(totals, self.n_samples, np.ones(1, bool))
 
     def label(self, centers: Array) -> Array:
         return self.assign(centers)[0]
