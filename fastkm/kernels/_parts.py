@@ -30,7 +30,8 @@ __all__ = ["KernelCompiler", "Part"]
 
 # What Numba's own `finalize` goes by is what those below replace.
 NAMES = {"_final_module", "_get_module_for_linking", "_linking_libraries"}
-if not {*NAMES, "_reload_init"} <= {*JITCodeLibrary.finalize.__code__.co_names}:
+NAMES |= {"_optimize_final_module", "_reload_init"}
+if not NAMES <= {*JITCodeLibrary.finalize.__code__.co_names}:
     raise ImportError("another way to join code")
 
 # Numba's passes that a kernel gives nothing to do: each walks through all of its code.
@@ -71,6 +72,8 @@ def nothing_collected() -> Iterator[None]:
 class KernelLibrary(JITCodeLibrary):
     """The LLVM code of a kernel, and then its machine code."""
 
+    is_rolled = False
+
     def _optimize_functions(self, ll_module: Any) -> None:
         """Do by function what inlining goes by: its size, without stack slots.
 
@@ -84,6 +87,22 @@ class KernelLibrary(JITCodeLibrary):
         for function in ll_module.functions:
             if not function.is_declaration:
                 passes.run(function, builder)
+
+    def _optimize_final_module(self) -> None:
+        """Do what Numba does; of kernels that are `rolled` without unrolling loops."""
+        if not self.is_rolled:
+            return super()._optimize_final_module()
+        codegen = self._codegen
+        passes, builder = codegen._module_pass_manager(
+            opt=0, loop_vectorize=False, slp_vectorize=False, cost="cheap"
+        )
+        passes.run(self._final_module, builder)
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_unrolling = options.slp_vectorization = False
+        options.loop_vectorization = True
+        builder = llvm.create_pass_builder(codegen._tm, options)
+        builder.getModulePassManager().run(self._final_module, builder)
+        return None
 
     def finalize(self) -> None:
         """Join the parts, each once, and make the machine code."""
@@ -123,6 +142,7 @@ class KernelCompiler(Compiler):
         """Compile a Python function for the types that were given."""
         codegen = self.state.targetctx.codegen()
         self.state.library = self.library(codegen, func.__qualname__)
+        self.state.library.is_rolled = getattr(func, "is_rolled", False)
         self.state.library.enable_object_caching()
         self.state.typingctx = Remembering(self.state.typingctx)
         with nothing_collected():

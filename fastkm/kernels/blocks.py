@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel
+from fastkm.kernels._jit import inlined, parallel, rolled
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.kdtree import (
@@ -259,6 +259,7 @@ def descend(
 
 
 @parallel
+@rolled
 def spread(chunk, n_chunks, nodes, owners, labels):
     """Write the labels of the rows of all nodes that have an owner."""
     stack = empty((MOST_LEVELS, 2), np.int64)
@@ -280,6 +281,7 @@ def spread(chunk, n_chunks, nodes, owners, labels):
 
 
 @parallel
+@rolled
 def regroup(chunk, n_chunks, origins, sorted_labels, grouped):
     """Undo `kdtree.divide` for the labels: those of the rows as they were before."""
     first, last = chunk_bounds(chunk, n_chunks, origins.size)
@@ -288,6 +290,7 @@ def regroup(chunk, n_chunks, origins, sorted_labels, grouped):
 
 
 @parallel
+@rolled
 def gather(chunk, n_chunks, X, centers, cells, free, grouped_labels, labels, distances):
     """Undo `kdtree.scatter`: labels, and distances, of the samples in their order."""
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])

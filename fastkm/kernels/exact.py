@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, parallel, rolled, serial
 from fastkm.kernels.arrays import zeros
 from fastkm.kernels.select import lesser
 
@@ -75,6 +75,7 @@ def chunk_bounds(chunk, n_chunks, n_items):
 
 
 @parallel
+@rolled
 def weighted_total(chunk, n_chunks, values, weights):
     """Exact sum of weight * value: high, low, slack.
 
@@ -126,6 +127,7 @@ def drawn(prefixes: Array, threshold: float) -> int:
 
 
 @serial
+@rolled
 def draw(
     values: Array,
     weights: Array,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import inlined, parallel, serial
+from fastkm.kernels._jit import inlined, parallel, rolled, serial
 from fastkm.kernels.exact import chunk_bounds
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.tiles import LARGEST_REACH
@@ -36,6 +36,7 @@ def round_row(values, i, shift, scale, shrink, row):
 
 
 @parallel
+@rolled
 def round_rows(chunk, n_chunks, values, shift, scale, radius, rows, norms):
     """Round (values - shift) * scale, clipped, and shrunk into a ball of some radius.
 
@@ -59,6 +60,7 @@ def round_rows(chunk, n_chunks, values, shift, scale, radius, rows, norms):
 
 
 @parallel
+@rolled
 def shorten(chunk, n_chunks, rows, n_lead, lead, norms):
     """The first n_lead integers, and the norm of all others, rounded.
 

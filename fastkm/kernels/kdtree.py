@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import inlined, nested, parallel, serial
+from fastkm.kernels._jit import inlined, nested, parallel, rolled, serial
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
 from fastkm.kernels.select import greater, lesser
@@ -220,6 +220,7 @@ def classify(chunk, n_chunks, rows, cuts, steps, cells, counts):
 
 
 @parallel
+@rolled
 def scatter(chunk, n_chunks, X, weights, cells, free, rows, sorted_weights):
     """Sort samples by cells; free (n_chunks, CELLS) are the chunks' places in each."""
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
@@ -375,6 +376,7 @@ def divide(
 
 
 @parallel
+@rolled
 def first_parts(chunk, n_chunks, rows, weights, roots, nodes, boxes, totals):
     """Boxes and sums of the first grid's cells, the roots of the tree's parts."""
     for part in range(chunk, roots.size, n_chunks):
@@ -382,6 +384,7 @@ def first_parts(chunk, n_chunks, rows, weights, roots, nodes, boxes, totals):
 
 
 @serial
+@rolled
 def first_grid(
     picked: Array, n_rows: int, box: Array, cuts: Array, steps: Array
 ) -> int:
@@ -392,6 +395,7 @@ def first_grid(
 
 
 @serial
+@rolled
 def first_nodes(
     ends: Array, n_bits: int, last_node: int, nodes: Array, roots: Array
 ) -> int:
@@ -401,6 +405,7 @@ def first_nodes(
 
 
 @serial
+@rolled
 def first_sums(last_node: int, nodes: Array, boxes: Array, totals: Array) -> None:
     """Boxes and sums of the nodes above the roots of the tree's parts."""
     combine(1, last_node, nodes, boxes, totals)

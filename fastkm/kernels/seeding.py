@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels._jit import inlined, nested, parallel, rolled
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds
 from fastkm.kernels.integers import BOUNDED, HIGHEST, limit_of, put_sample
@@ -39,6 +39,7 @@ MANY, FEW = BLOCK // 4, BLOCK // 64
 
 
 @parallel
+@rolled
 def pack_sketch(chunk, n_chunks, rows, packed):
     """Pack rows of integers as [tile][pair of columns][lane][2].
 

@@ -6,7 +6,7 @@ adding it to another gives the same bits as adding all samples anew.
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel
+from fastkm.kernels._jit import inlined, parallel, rolled
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.select import greater, lesser
@@ -93,6 +93,7 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
 
 
 @parallel
+@rolled
 def join(chunk, n_chunks, totals, joined):
     """Add up the parts of totals (n_parts, 3, ...), into joined (3, n_clusters, ...).
 
