@@ -36,13 +36,10 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
 
     Margins: `engines.blocks.dominance`.
     """
-    # Unsigned: no test for an index from the end.
-    node, at, out = np.uint64(node), np.uint64(at), np.uint64(out)
-    end = at + np.uint64(size)
     # The leader: the nearest to the middle.
-    leader, least = np.uint64(lists[at]), math.inf
-    for c in range(at, end):
-        j = np.uint64(lists[c])
+    leader, least = lists[at], math.inf
+    for c in range(at, at + size):
+        j = lists[c]
         square = 0.0
         for f in range(n_features):
             low = boxes[node, LOWER, f]
@@ -60,12 +57,12 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
         is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
     room = slope * farthest + floor
     certain = farthest <= LARGEST
-    # The middle of a point is the sample: the distances were D. (One way out of this
-    # function: else references to all arrays would be counted, at half of its time.)
-    lists[out] = leader
-    kept = out + np.uint64(is_point)
-    for c in range(end if is_point else at, end):
-        j = np.uint64(lists[c])
+    if is_point:  # the middle is the sample: the distances were D
+        lists[out] = leader
+        return 1
+    kept = out
+    for c in range(at, at + size):
+        j = lists[c]
         mine, its = 0.0, 0.0
         equal = True
         for f in range(n_features):
@@ -77,8 +74,8 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
         beaten = certain & (its - mine > slope * its + room)
         beaten |= equal & (j > leader)
         lists[kept] = j
-        kept += np.uint64(not beaten)
-    return np.int64(kept - out)
+        kept += not beaten
+    return kept - out
 
 
 @inlined
