@@ -1,5 +1,10 @@
 """How kernels are written for LLVM: what they compute, and that nothing is leaked."""
 
+import os
+import subprocess
+import sys
+
+import numba
 import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
@@ -90,4 +95,26 @@ def test_kernels_compute_what_python_does(function, is_strided, monkeypatch):
 
 def test_parts_and_kernels_are_compiled_in_the_ways_of_this_house():
     """Else Numba lacks something that these are built on, and all takes longer."""
-    assert _jit.COMPILER
+    assert bool(_jit.COMPILER) == (numba.version_info.short in _jit.KNOWN)
+
+
+UNKNOWN = """
+import numba
+numba.version_info = numba.version_info._replace(short=(0, 999))
+import numpy as np
+from fastkm import kmeans, reference
+from fastkm.kernels import _jit
+
+assert not _jit.COMPILER
+X = np.random.default_rng(0).normal(size=(12_000, 2))
+for engine in ("blocks", "tiles"):
+    fast = kmeans(X, 5, init=X[:5].copy(), engine=engine, tol=0, max_iter=30)
+    slow = reference.kmeans(X, X[:5].copy(), tol=0, max_iter=30)
+    assert (fast.centers == slow.centers).all() and (fast.labels == slow.labels).all()
+"""
+
+
+def test_other_versions_of_numba_compile_in_their_own_way(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = [sys.executable, "-c", UNKNOWN]
+    subprocess.run(run, env=environment, check=True, timeout=600)

@@ -13,6 +13,7 @@ the compiler locked for ever, and half changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -25,12 +26,16 @@ from numba.core.compiler_lock import global_compiler_lock
 from fastkm.kernels._cache import KernelCache
 from fastkm.kernels._cpus import usable_cpus
 
-try:
-    from fastkm.kernels._parts import KernelCompiler, Part
-except (ImportError, AttributeError):  # as it says
-    COMPILER: dict[str, Any] = {}
-else:
-    COMPILER = {"pipeline_class": KernelCompiler}
+# Versions of Numba whose insides `_parts` and `_lowering` are known to fit: with others
+# code might be wrong, and not only longer, so these compile in their own way.
+KNOWN = {(0, 68)}
+
+COMPILER: dict[str, Any] = {}
+if numba.version_info.short in KNOWN:
+    with contextlib.suppress(ImportError, AttributeError):  # as they say
+        from fastkm.kernels._parts import KernelCompiler, Part
+
+        COMPILER = {"pipeline_class": KernelCompiler}
 
 __all__ = [
     "default_threads",

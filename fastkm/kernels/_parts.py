@@ -4,8 +4,9 @@ Numba makes machine code of every function that a kernel calls, and optimizes it
 and again in each caller. Here a part is only typed and translated to LLVM's language;
 the kernels that call it join and optimize what they need, and make its machine code.
 
-This is built on what Numba keeps to itself. Where another version of it lacks something
-named here, importing this module fails, and `_jit` compiles in Numba's own way.
+This is built on what Numba keeps to itself. Where a version of it lacks something named
+here, importing this module fails, and `_jit` compiles in Numba's own way, as with
+versions that it does not know.
 """
 
 from __future__ import annotations
