@@ -22,9 +22,6 @@ Array = NDArray[Any]
 # Sums per table above which threads share one table, column by column, instead of
 # adding to tables of their own that are joined afterwards.
 SHARED_SUMS = 2**15
-# Numbers per table up to which NumPy joins them in 20 us: the kernel, 8 us, takes 0.3 s
-# to compile.
-FEW_SUMS = 2**11
 
 
 def read_only(array: Array) -> Array:
@@ -158,8 +155,6 @@ class Held:
         """Add up the threads' tables; one table is not copied."""
         if len(totals) == 1:
             return ExactSum(*totals[0, :, :n_clusters])
-        if totals[0].size <= FEW_SUMS:
-            return join_chunks(totals[:, :, :n_clusters])
         joined = np.empty((3, n_clusters, self.n_features + 1))
         sums.join(self.n_chunks(3.0 * joined.size), totals, joined)
         return ExactSum(*joined)

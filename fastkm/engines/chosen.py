@@ -75,6 +75,7 @@ class ChosenInMemory:
         self.width = self.sketch.packed.size // (n_tiles * LANES_32)
         self.limits = np.full(n_tiles * LANES_32, -HIGHEST, np.int32)
         self.share, self.n_unbounded, self.is_decisive = 1.0, 0, True
+        self.heaviest = float(samples.kernel_weights.max())
         self.kept, self.place_kept = np.empty(samples.n_samples), -1
         # The first is nearer than none, to all.
         self.candidates = np.array([first])
@@ -178,7 +179,7 @@ class ChosenInMemory:
         with np.errstate(all="ignore"):
             most = LOOSE * gains.sum(axis=0) / self.sketch.scale / self.sketch.scale
             if not self.sketch.closer.size:
-                most *= self.samples.kernel_weights.max()
+                most *= self.heaviest
             high, low, slack = self.blocks.sum(axis=0)
             room = 2 * slack + high * (len(self.blocks) + 8) * 2.0**-50
             least: Array = high + low - room - len(self.nearest) * 2.0**-1073 - most

@@ -55,11 +55,11 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
         high = boxes[node, UPPER, f] - centers[leader, f]
         farthest += greater(low * low, high * high)
         is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
-    room = slope * farthest + floor
-    certain = farthest <= LARGEST
     if is_point:  # the middle is the sample: the distances were D
         lists[out] = leader
         return 1
+    room = slope * farthest + floor
+    certain = farthest <= LARGEST
     kept = out
     for c in range(at, at + size):
         j = lists[c]
