@@ -6,7 +6,7 @@ import pytest
 from scripts import run, script
 
 from fastkm import kmeans
-from fastkm.kernels import _cpus, _jit
+from fastkm.kernels import _cpus, _threads
 
 V2 = "0::/kubepods/pod1\n"
 V1 = "3:memory:/docker/1\n2:cpu,cpuacct:/docker/1\n1:cpuset:/docker/1\n0::/docker/1\n"
@@ -85,15 +85,15 @@ def granted(monkeypatch):
 def test_default_is_what_the_cpus_can_feed(cpus, quota, threads, granted, monkeypatch):
     granted(quota)
     monkeypatch.setattr(_cpus, "_cpus", lambda: cpus)
-    monkeypatch.setattr(_jit, "most_threads", lambda: 8)
-    assert _jit.default_threads() == threads
+    monkeypatch.setattr(_threads, "most_threads", lambda: 8)
+    assert _threads.default_threads() == threads
     assert kmeans([[1.0], [2.0]], 1).report.n_threads == threads
 
 
 def test_numbas_variable_decides_where_it_is_set(granted, monkeypatch):
     granted(1.0)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
-    assert _jit.default_threads() == _jit.most_threads()
+    assert _threads.default_threads() == _threads.most_threads()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
@@ -102,7 +102,7 @@ def test_affinity_is_that_of_the_moment(granted):
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert _jit.default_threads() == 1
+        assert _threads.default_threads() == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -126,9 +126,12 @@ def test_what_python_3_13_counts_is_taken(granted, monkeypatch):
 def test_without_fork_the_pool_has_nothing_to_register(monkeypatch):
     """As on Windows."""
     monkeypatch.delattr(os, "register_at_fork", raising=False)
-    pool = _jit._Pool()
-    tasks = pool.submit(lambda chunk, n_chunks, x: chunk * x, 3, (7,))
-    assert [task.result() for task in tasks] == [7, 14]
+    monkeypatch.setattr(_threads, "most_threads", lambda: 2)
+    pool = _threads._Pool()
+    jobs = pool.start(lambda chunk, n_chunks, x: chunk * x, 2, (7,))
+    for job in jobs:
+        job.join()
+    assert [job.result() for job in jobs] == [7]
     pool.executor.shutdown()
 
 

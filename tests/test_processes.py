@@ -263,13 +263,13 @@ def test_threads_that_were_asked_for_are_used_and_no_more(bits):
     code = """
         import numba
         from fastkm import kmeans
-        from fastkm.kernels import _jit
+        from fastkm.kernels import _threads
         asked = []
-        submit = _jit._Pool.submit
+        start = _threads._Pool.start
         def counted(pool, kernel, n_chunks, arguments):
             asked.append(n_chunks)
-            return submit(pool, kernel, n_chunks, arguments)
-        _jit._Pool.submit = counted
+            return start(pool, kernel, n_chunks, arguments)
+        _threads._Pool.start = counted
         before = numba.get_num_threads()
         for n_threads in (1, 2, 3, 5, 8, 1):
             asked.clear()

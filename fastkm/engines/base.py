@@ -355,8 +355,8 @@ class InMemory(Held):
 
 
 def worth(n_threads: int, n_items: int, nanoseconds: float) -> int:
-    """Threads that pay for so much work: to start one takes some 40 us."""
-    return max(1, min(n_threads, n_items, int(nanoseconds / 150_000)))
+    """Threads that pay for so much work: one starts in 15 us, in 60 if it sleeps."""
+    return max(1, min(n_threads, n_items, int(nanoseconds / 70_000)))
 
 
 def center_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

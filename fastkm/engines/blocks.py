@@ -144,6 +144,8 @@ class Blocks(InMemory):
         self._margins = dominance(d)
         self._owners = np.empty(len(self.tree.nodes), np.int32)
         self._sorted_labels = np.empty(self.n_samples, np.int32)
+        self._expected = np.ones(blocks.MOST_UNITS, np.int64)
+        self._loads = self._expected.copy()
         self._n_clusters = 0
         self._nanoseconds = 20.0 * X.size  # of a step; the first is a guess
 
@@ -183,7 +185,10 @@ class Blocks(InMemory):
             self._owners,
             self._sorted_labels,
             self._totals,
+            self._expected,
+            self._loads,
         )
+        self._expected, self._loads = self._loads, self._expected
         n_changed, n_visited, n_compared, n_pairs = map(sum, zip(*counts, strict=True))
         self.counts["nodes visited"] += n_visited
         self.counts["samples compared one by one"] += n_compared
@@ -207,7 +212,12 @@ class Blocks(InMemory):
     def assign(self, centers: Array) -> tuple[Array, Array]:
         self.step(centers)
         tree, n_chunks = self.tree, len(self.tree.free)
-        blocks.spread(n_chunks, tree.nodes, self._owners, self._sorted_labels)
+        blocks.spread(
+            n_chunks,
+            tree.nodes,
+            self._owners,
+            self._sorted_labels,
+        )
         grouped = np.empty(self.n_samples, np.int32)
         blocks.regroup(n_chunks, tree.origins, self._sorted_labels, grouped)
         labels = np.empty(self.n_samples, np.int32)

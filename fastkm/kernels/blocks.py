@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, rolled
+from fastkm.kernels._jit import inlined, rolled
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.kdtree import (
@@ -26,6 +27,8 @@ from fastkm.kernels.select import greater, lesser
 
 NOBODY, MIXED = -1, -2
 SPLIT = 7  # level whose nodes are shared out among the threads
+MOST_UNITS = 1 << SPLIT
+VISIT = 40  # work on a node, where a pair of row and center is 1 (1.3 ns)
 MOST_LEVELS = DEPTH + MOST_BITS + 2
 LARGEST = 1e300  # squared distance up to which `dominance` holds
 
@@ -115,23 +118,19 @@ def nearest(columns, width, n_features, centers, lists, at, size, best, index):
 
 
 @inlined
-def is_own(node, level, child, chunk, n_chunks, unit):
-    """Whether a node belongs to the chunk, and the number of units met so far.
-
-    The nodes of level SPLIT, and roots of the tree's parts above it, are units, dealt
-    out in turn. Those above belong to nobody: every chunk walks past them. What says
-    so stays the same while another thread divides a root.
-    """
-    if level > SPLIT or node >= FIRST_NODES:
-        return True, unit
-    if is_unit(level, child):
-        return unit % n_chunks == chunk, unit + 1
-    return False, unit
+def is_in_unit(node, level):
+    """Whether a node lies below one that is dealt out."""
+    return level > SPLIT or node >= FIRST_NODES
 
 
 @inlined
 def is_unit(level, child):
-    """Whether a node of the first grid, with such a child, is dealt out."""
+    """Whether a node of the first grid, with such a child, is dealt out.
+
+    The nodes of level SPLIT are, and roots of the tree's parts above it, in the order
+    in which every chunk meets them; those above belong to nobody. What says so stays
+    the same while another thread divides a root.
+    """
     return level == SPLIT or child <= 0 or child >= FIRST_NODES
 
 
@@ -153,13 +152,18 @@ def descend(
     owners,
     labels,
     totals,
+    expected,
+    loads,
 ):
     """Bring owners, labels and totals (n_chunks, 3, n_clusters, ..) to the centers.
 
     owners: of a node, the cluster of all its rows, or NOBODY, or MIXED, which asks the
     children, or in a leaf labels, of its rows. Where an ancestor is not MIXED they mean
-    nothing. Returns how many rows changed their label, nodes were visited, and rows
-    and pairs of row and center were compared.
+    nothing. expected (MOST_UNITS,) is how much work each unit (`is_unit`) may be, and
+    loads what it was; a chunk has neighbouring units, and mostly those of the step
+    before, which are in its cache.
+    Returns how many rows changed their label, nodes were visited, and rows and pairs of
+    row and center were compared.
     """
     n_features, n_clusters = len(features), centers.shape[0]
     slope, floor = margins
@@ -174,7 +178,11 @@ def descend(
     for j in range(n_clusters):
         lists[j] = j
     size[0] = n_clusters
-    n_changed = n_visited = n_compared = n_pairs = unit = 0
+    total = 0
+    for u in range(expected.size):
+        total += expected[u]
+    unit, done = -1, 0
+    n_changed = n_visited = n_compared = n_pairs = 0
     top = 0
     stack[0, 0], stack[0, 1] = 1, 0
     while top >= 0:
@@ -182,10 +190,18 @@ def descend(
         top -= 1
         first, last = nodes[node, FIRST], nodes[node, LAST]
         child = nodes[node, CHILD]
-        own, unit = is_own(node, level, child, chunk, n_chunks, unit)
+        own = is_in_unit(node, level)
         if not own and is_unit(level, child):
-            continue
+            unit += 1
+            middle = 2 * done + expected[unit]
+            done += expected[unit]
+            if middle * n_chunks // (2 * total) != chunk:
+                continue
+            own = True
+            loads[unit] = 0
         n_visited += 1
+        if own:
+            loads[unit] += VISIT
         at, kept = begin[level], size[level]
         if kept > 1:
             out = at + kept
@@ -225,6 +241,7 @@ def descend(
         if kept > 1:
             n_compared += last - first
             n_pairs += kept * (last - first)
+            loads[unit] += kept * (last - first)
         for start in range(first, last, BLOCK):
             width = lesser(BLOCK, last - start)
             for lane in range(width):
@@ -260,18 +277,23 @@ def descend(
 def spread(chunk, n_chunks, nodes, owners, labels):
     """Write the labels of the rows of all nodes that have an owner."""
     stack = empty((MOST_LEVELS, 2), np.int64)
-    unit = 0
+    unit = -1
     top = 0
     stack[0, 0], stack[0, 1] = 1, 0
     while top >= 0:
         node, level = stack[top, 0], stack[top, 1]
         top -= 1
         child = nodes[node, CHILD]
-        own, unit = is_own(node, level, child, chunk, n_chunks, unit)
+        own = is_in_unit(node, level)
+        if not own and is_unit(level, child):
+            unit += 1
+            if unit % n_chunks != chunk:
+                continue
+            own = True
         if own and owners[node] != MIXED:
             for i in range(nodes[node, FIRST], nodes[node, LAST]):
                 labels[i] = owners[node]
-        elif child > 0 and (own or not is_unit(level, child)):
+        elif child > 0:
             stack[top + 1, 0], stack[top + 1, 1] = child + 1, level + 1
             stack[top + 2, 0], stack[top + 2, 1] = child, level + 1
             top += 2

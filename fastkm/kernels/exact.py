@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import inlined, parallel, rolled, serial
+from fastkm.kernels._jit import inlined, rolled, serial
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import zeros
 from fastkm.kernels.select import lesser
 

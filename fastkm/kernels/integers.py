@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import inlined, parallel, rolled, serial
+from fastkm.kernels._jit import inlined, rolled, serial
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.exact import chunk_bounds
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.tiles import LARGEST_REACH

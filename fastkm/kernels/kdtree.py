@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkm.kernels._jit import inlined, nested, parallel, rolled, serial
+from fastkm.kernels._jit import inlined, nested, rolled, serial
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, chunk_bounds, two_sum
 from fastkm.kernels.select import greater, lesser

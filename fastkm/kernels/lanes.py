@@ -7,7 +7,8 @@ ascending order.
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel
+from fastkm.kernels._jit import inlined
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import chunk_bounds
 from fastkm.kernels.select import lesser

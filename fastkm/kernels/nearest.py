@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastkm.kernels._jit import parallel
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.exact import chunk_bounds
 
 

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numba import extending, types
 
-from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels._jit import inlined, nested
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import add_cell, chunk_bounds
 from fastkm.kernels.lanes import block_distances

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, nested, parallel, rolled
+from fastkm.kernels._jit import inlined, nested, rolled
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds
 from fastkm.kernels.integers import BOUNDED, HIGHEST, limit_of, put_sample

@@ -6,7 +6,8 @@ adding it to another gives the same bits as adding all samples anew.
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, parallel, rolled
+from fastkm.kernels._jit import inlined, rolled
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
 from fastkm.kernels.select import greater, lesser

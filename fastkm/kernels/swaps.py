@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import parallel
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty
 from fastkm.kernels.exact import add_term, chunk_bounds
 from fastkm.kernels.lanes import block_distances

@@ -13,7 +13,8 @@ import math
 
 import numpy as np
 
-from fastkm.kernels._jit import inlined, nested, parallel
+from fastkm.kernels._jit import inlined, nested
+from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import chunk_bounds, rounded_down
 from fastkm.kernels.select import greater, lesser

@@ -25,7 +25,9 @@ def target_features() -> set[str]:
 
 
 FEATURES = target_features()
-IS_ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
+TRIPLE = llvm.get_process_triple()
+IS_ARM = TRIPLE.startswith(("aarch64", "arm64"))
+IS_X86 = TRIPLE.startswith("x86_64")
 HAS_FMA = IS_ARM or "fma" in FEATURES
 VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
 VECTORS = 4 if IS_ARM or "avx512f" in FEATURES else 2
@@ -218,6 +220,19 @@ def pointers(context, builder, signature, arguments, places):
         )
         for place, offset in places
     ]
+
+
+def pause(builder):
+    """Let a loop that waits breathe: some 30 ns, less where no such thing is known."""
+    if IS_ARM:
+        name, arguments = "llvm.aarch64.isb", [ir.Constant(ir.IntType(32), 15)]
+    elif IS_X86:
+        name, arguments = "llvm.x86.sse2.pause", []
+    else:
+        return
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, arguments)
 
 
 def row(context, builder, kind, X, i):
