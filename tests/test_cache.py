@@ -263,7 +263,7 @@ FIRST = """
 # Pieces of machine code and functions were 64 and 61, 43 and 41, 84 and 82, 68 and 65
 # when every function that is called was compiled for itself, in twice the time. Some
 # more than now are allowed: for another number of threads. The integers that seeding
-# sifts took up to nine functions, and no seconds; how threads wait awake is one (0.1 s).
+# sifts took up to nine functions, and no seconds. How threads wait awake is one: 0.1 s.
 @pytest.mark.parametrize(
     ("shape", "most"),
     [
