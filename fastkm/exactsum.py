@@ -41,7 +41,7 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ExactSum:
     """An array of exact sums (see the module); `+` joins sums of disjoint terms."""
 
@@ -63,7 +63,7 @@ class ExactSum:
     def rounded(self) -> tuple[Array, Array]:
         """The sums rounded once to float64, and where that is uncertain."""
         value = self.high + self.low
-        if not self.slack.any():
+        if not np.count_nonzero(self.slack):
             return value, np.zeros(np.shape(value), bool)
         margin = 2 * self.slack
         below = self.high + np.nextafter(self.low - margin, -np.inf)

@@ -26,6 +26,11 @@ Array = NDArray[Any]
 Place = Callable[[Array, Array], Array]
 
 
+def every(array: Array) -> bool:
+    """Whether all are true: half of the time that `all` takes, where they are few."""
+    return bool(np.count_nonzero(array) == array.size)
+
+
 def mean(totals: Array, centers: Array) -> Array:
     """Give the centers sum / weight: the least squared distance to the samples."""
     return totals[:, :-1] / totals[:, -1:]
@@ -119,7 +124,7 @@ def resume(
         run.n_iter += 1
         moved = _next_centers(engine, run, rule)
         run.shifts.append(movement(run.centers, moved))
-        if (moved == run.centers).all():
+        if every(moved == run.centers):
             run.stop = "unchanged"
         elif run.shifts[-1] <= threshold:
             run.stop = "tol"
@@ -142,9 +147,9 @@ def _next_centers(engine: Engine, run: Run, rule: Rule) -> Array:
     changed = rule.free(n_clusters)
     if run.follows:
         changed &= step.touched
-    which = slice(None) if changed.all() else changed  # views cost less than copies
+    which = slice(None) if every(changed) else changed  # views cost less than copies
     totals, uncertain = step.totals.of(which).rounded()
-    run.follows = bool((totals[:, -1] > 0).all() and not uncertain.any())
+    run.follows = every(totals[:, -1] > 0) and not np.count_nonzero(uncertain)
     if run.follows:
         moved = run.centers.copy()
         moved[which] = rule.place(totals, moved[which])
