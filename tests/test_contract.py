@@ -26,6 +26,9 @@ class ReferenceEngine(engines.InMemory):
     def assign(self, centers):
         return reference.assign(self.X, centers)
 
+    def assignment(self, centers):
+        return InOneArray(self, len(centers), *self.assign(centers))
+
     def sums(self, labels, n_clusters):
         sums, weights = reference.sum_clusters(self.X, labels, n_clusters, self.weights)
         totals = np.column_stack([sums, weights])

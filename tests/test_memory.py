@@ -50,7 +50,7 @@ def stated(engine, d, itemsize):
     in_memory, queue = 8, 8
     return {
         "lanes": in_memory,
-        "blocks": in_memory + d * itemsize + 9 + 5 * d + 6 + 4,
+        "blocks": in_memory + d * itemsize + 8 + 5 * d + 6,
         "tiles": in_memory + queue,
         "skips": in_memory + queue + 4,
         "prefix": in_memory + queue + 480 + 24,

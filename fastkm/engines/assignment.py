@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from fastkm.engines.base import Array, Step, Whole
+    from fastkm.engines.base import Array, InMemory, Step, Whole
 
 PART = 2**16  # labels that are counted at once
 
@@ -79,9 +79,14 @@ class InOneArray:
     ) -> None:
         self.engine = engine
         self.n_clusters = n_clusters
-        self.labels, self.distances = labels, distances
+        self.labels, self._distances = labels, distances
         self.positive = engine.positive()
         self._sizes: tuple[Array, Array] | None = None
+
+    @property
+    def distances(self) -> Array:
+        """Squared distance of each sample to its center."""
+        return self._distances
 
     def sizes(self) -> tuple[Array, Array]:
         if self._sizes is None:
@@ -131,3 +136,30 @@ class InOneArray:
 
     def inertia(self) -> float:
         return self.engine.inertia(self.distances)
+
+
+class Labelled(InOneArray):
+    """Samples of an engine in memory: their distances are found when they are needed.
+
+    That is before a sample is taken. sizes : (n_clusters,) int64 or None, samples of
+    each cluster where they are known.
+    """
+
+    def __init__(
+        self, engine: InMemory, centers: Array, labels: Array, sizes: Array | None
+    ) -> None:
+        super().__init__(engine, len(centers), labels, np.empty(0))
+        self.own, self.centers = engine, centers
+        if sizes is not None:
+            self._sizes = sizes, sizes
+
+    @property
+    def distances(self) -> Array:
+        if not self._distances.size:
+            self._distances = self.own.own_distances(self.centers, self.labels)
+        return self._distances
+
+    def inertia(self) -> float:
+        if not self._distances.size:
+            return self.own.own_inertia(self.centers, self.labels)
+        return super().inertia()

@@ -67,8 +67,9 @@ class Tree:
     nodes (n_nodes, 3) are the first and last place of the node's rows and its first
     child (see `kdtree.CHILD`); boxes (n_nodes, 2, n_features) their bounds, sums
     (n_nodes, 3, n_features + 1) exact sums of their weighted samples and weights. Node
-    1 is all samples. rows and weights are sorted; cells, free and origins tell where a
-    sample is; next_nodes and last_nodes (n_parts,) which nodes are still to be had.
+    1 is all samples. rows and weights are sorted, and origins (n_samples,) are their
+    samples' indices; next_nodes and last_nodes (n_parts,) which nodes are still to be
+    had.
     """
 
     def __init__(self, X: Array, weights: Array, n_chunks: int) -> None:
@@ -79,24 +80,23 @@ class Tree:
         seen = X if (picked == picked[0]).all() else picked
         box = np.stack([seen.min(axis=0), seen.max(axis=0)]).astype(np.float64)
         n_bits = kdtree.first_grid(picked, n_samples, box, cuts, steps)
-        self.cells = np.empty(n_samples, np.uint8)
+        cells = np.empty(n_samples, np.uint8)
         counts = np.zeros((n_chunks, kdtree.CELLS), np.int64)
-        kdtree.classify(n_chunks, X, cuts, steps, self.cells, counts)
+        kdtree.classify(n_chunks, X, cuts, steps, cells, counts)
         ends = np.cumsum(counts.T).reshape(-1, n_chunks)
-        self.free = np.ascontiguousarray(ends.T) - counts
         self.rows = np.empty_like(X)
         self.weights = np.ones(1) if weights.size == 1 else np.empty(n_samples)
         self.weights[:1] = weights[:1]
-        index = np.int32 if n_samples < 2**31 else np.int64
-        self.origins = np.arange(n_samples, dtype=index)
+        self.origins = np.empty(n_samples, np.int32 if n_samples < 2**31 else np.int64)
         kdtree.scatter(
             n_chunks,
             X,
             weights,
-            self.cells,
-            self.free.copy(),
+            cells,
+            np.ascontiguousarray(ends.T) - counts,
             self.rows,
             self.weights,
+            self.origins,
         )
 
         n_first = kdtree.FIRST_NODES
@@ -129,8 +129,8 @@ class Blocks(InMemory):
     """The engine of this module (see there).
 
     Memory beyond X, per sample: a copy in the order of the tree, weights too if given;
-    9 bytes for its place and label; some 5 n_features + 6 bytes of nodes. While labels
-    are found, 4 bytes per sample, and per thread the lists of centers on a path.
+    8 bytes for its index and label; some 5 n_features + 6 bytes of nodes. While labels
+    are found, per thread the lists of centers on a path.
 
     Counts the nodes that were visited, and the samples that were compared one by one.
     """
@@ -150,25 +150,25 @@ class Blocks(InMemory):
         self._nanoseconds = 20.0 * X.size  # of a step; the first is a guess
 
     def step(self, centers: Array) -> Step:
-        centers = centers.astype(np.float64)
+        self._centers = centers = centers.astype(np.float64)
         if len(centers) != self._n_clusters:
             self._forget(len(centers))
         step = self._descend(centers)
         # Differences gather slack where the sums round: taken anew, they have less.
-        if step.totals.slack.any() and step.totals.rounded()[1].any():
+        if np.count_nonzero(step.totals.slack) and step.totals.rounded()[1].any():
             self._forget(len(centers))
             step = self._descend(centers)._replace(n_changed=step.n_changed)
         return step
 
     def _forget(self, n_clusters: int) -> None:
         self._n_clusters = n_clusters
+        self._everyone = np.ones(n_clusters, bool)
         self._totals = self.no_totals(n_clusters)
         self._owners[:] = blocks.NOBODY
 
     def _descend(self, centers: Array) -> Step:
         n_chunks = min(len(self._totals), self.n_chunks(self._nanoseconds))
         tree = self.tree
-        n_nodes = tree.next_nodes.sum()
         counts = blocks.descend(
             n_chunks,
             self._features,
@@ -189,16 +189,15 @@ class Blocks(InMemory):
             self._loads,
         )
         self._expected, self._loads = self._loads, self._expected
-        n_changed, n_visited, n_compared, n_pairs = map(sum, zip(*counts, strict=True))
+        sums = map(sum, zip(*counts, strict=True))
+        n_changed, n_visited, n_compared, n_pairs, n_new = sums
         self.counts["nodes visited"] += n_visited
         self.counts["samples compared one by one"] += n_compared
         # A step that divides nodes, 1.5 us for each new one, is followed by others.
-        n_new = float(tree.next_nodes.sum() - n_nodes)
         self._nanoseconds = 50.0 * n_visited + 1.3 * n_pairs + 700.0 * n_new
-        everyone = np.ones(len(centers), bool)
         # A copy: `assign` goes down the tree as well.
         totals = self._totals.copy() if len(self._totals) == 1 else self._totals
-        return Step(self.joined(totals, len(centers)), n_changed, everyone)
+        return Step(self.joined(totals, len(centers)), n_changed, self._everyone)
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         if n_clusters > 1:
@@ -207,29 +206,17 @@ class Blocks(InMemory):
         return Step(totals, self.n_samples, np.ones(1, bool))
 
     def label(self, centers: Array) -> Array:
-        return self.assign(centers)[0]
-
-    def assign(self, centers: Array) -> tuple[Array, Array]:
         self.step(centers)
-        tree, n_chunks = self.tree, len(self.tree.free)
+        tree, labels = self.tree, np.empty(self.n_samples, np.int32)
         blocks.spread(
-            n_chunks,
+            self.n_chunks(4.0 * self.n_samples),
             tree.nodes,
             self._owners,
             self._sorted_labels,
-        )
-        grouped = np.empty(self.n_samples, np.int32)
-        blocks.regroup(n_chunks, tree.origins, self._sorted_labels, grouped)
-        labels = np.empty(self.n_samples, np.int32)
-        distances = np.empty(self.n_samples)
-        blocks.gather(
-            n_chunks,
-            self.X,
-            centers.astype(np.float64),
-            tree.cells,
-            tree.free.copy(),
-            grouped,
+            tree.origins,
             labels,
-            distances,
         )
-        return labels, distances
+        return labels
+
+    def labels_of(self, centers: Array) -> Array:
+        return self.label(centers)

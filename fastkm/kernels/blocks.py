@@ -10,7 +10,7 @@ import numpy as np
 from fastkm.kernels._jit import inlined, rolled
 from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, two_sum
 from fastkm.kernels.kdtree import (
     BLOCK,
     CHILD,
@@ -162,8 +162,8 @@ def descend(
     nothing. expected (MOST_UNITS,) is how much work each unit (`is_unit`) may be, and
     loads what it was; a chunk has neighbouring units, and mostly those of the step
     before, which are in its cache.
-    Returns how many rows changed their label, nodes were visited, and rows and pairs of
-    row and center were compared.
+    Returns how many rows changed their label, nodes were visited, rows and pairs of row
+    and center were compared, and nodes are new.
     """
     n_features, n_clusters = len(features), centers.shape[0]
     slope, floor = margins
@@ -182,7 +182,7 @@ def descend(
     for u in range(expected.size):
         total += expected[u]
     unit, done = -1, 0
-    n_changed = n_visited = n_compared = n_pairs = 0
+    n_changed = n_visited = n_compared = n_pairs = n_new = 0
     top = 0
     stack[0, 0], stack[0, 1] = 1, 0
     while top >= 0:
@@ -211,10 +211,13 @@ def descend(
             at = out
         begin[level + 1], size[level + 1] = at, kept
         if kept > 1 and child < 0:
+            part = -1 - child
+            n_new -= next_nodes[part]
             child = divide(
                 node, level, rows, weights, origins, nodes, boxes, sums, next_nodes,
                 last_nodes,
             )  # fmt: skip
+            n_new += next_nodes[part]
         winner, owner = lists[at], owners[node]
         if own and owner != MIXED:
             if kept == 1:
@@ -269,13 +272,13 @@ def descend(
                         )
                     labels[i] = after
                     n_changed += 1
-    return n_changed, n_visited, n_compared, n_pairs
+    return n_changed, n_visited, n_compared, n_pairs, n_new
 
 
 @parallel
 @rolled
-def spread(chunk, n_chunks, nodes, owners, labels):
-    """Write the labels of the rows of all nodes that have an owner."""
+def spread(chunk, n_chunks, nodes, owners, sorted_labels, origins, labels):
+    """Write the labels of all samples, in the order of the samples."""
     stack = empty((MOST_LEVELS, 2), np.int64)
     unit = -1
     top = 0
@@ -283,43 +286,17 @@ def spread(chunk, n_chunks, nodes, owners, labels):
     while top >= 0:
         node, level = stack[top, 0], stack[top, 1]
         top -= 1
-        child = nodes[node, CHILD]
+        child, owner = nodes[node, CHILD], owners[node]
         own = is_in_unit(node, level)
         if not own and is_unit(level, child):
             unit += 1
             if unit % n_chunks != chunk:
                 continue
             own = True
-        if own and owners[node] != MIXED:
-            for i in range(nodes[node, FIRST], nodes[node, LAST]):
-                labels[i] = owners[node]
-        elif child > 0:
+        if child > 0 and not (own and owner != MIXED):
             stack[top + 1, 0], stack[top + 1, 1] = child + 1, level + 1
             stack[top + 2, 0], stack[top + 2, 1] = child, level + 1
             top += 2
-
-
-@parallel
-@rolled
-def regroup(chunk, n_chunks, origins, sorted_labels, grouped):
-    """Undo `kdtree.divide` for the labels: those of the rows as they were before."""
-    first, last = chunk_bounds(chunk, n_chunks, origins.size)
-    for r in range(first, last):
-        grouped[origins[r]] = sorted_labels[r]
-
-
-@parallel
-@rolled
-def gather(chunk, n_chunks, X, centers, cells, free, grouped_labels, labels, distances):
-    """Undo `kdtree.scatter`: labels, and distances, of the samples in their order."""
-    first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
-    for i in range(first, last):
-        at = free[chunk, cells[i]]
-        free[chunk, cells[i]] = at + 1
-        j = grouped_labels[at]
-        square = 0.0
-        for f in range(X.shape[1]):
-            difference = X[i, f] - centers[j, f]
-            square += difference * difference
-        labels[i] = j
-        distances[i] = square
+        else:
+            for r in range(nodes[node, FIRST], nodes[node, LAST]):
+                labels[origins[r]] = sorted_labels[r] if owner == MIXED else owner

@@ -222,7 +222,7 @@ def classify(chunk, n_chunks, rows, cuts, steps, cells, counts):
 
 @parallel
 @rolled
-def scatter(chunk, n_chunks, X, weights, cells, free, rows, sorted_weights):
+def scatter(chunk, n_chunks, X, weights, cells, free, rows, sorted_weights, origins):
     """Sort samples by cells; free (n_chunks, CELLS) are the chunks' places in each."""
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     for i in range(first, last):
@@ -232,6 +232,7 @@ def scatter(chunk, n_chunks, X, weights, cells, free, rows, sorted_weights):
             rows[to, f] = X[i, f]
         if weights.size > 1:
             sorted_weights[to] = weights[i]
+        origins[to] = i
 
 
 @nested

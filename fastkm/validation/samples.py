@@ -103,15 +103,18 @@ def _checked(
 
 
 def _are_modest(array: Array, total_weight: float) -> bool:
-    """Whether few floats are finite and far from what `check_reach` refuses.
+    """Whether floats are finite and far from what `check_reach` refuses.
 
     No square of a value is above their sum, but for roundings of less than a part in
     1000, where twice is allowed for. It is found in one pass and is not finite where a
-    value is not: fits of 300 x 2 take 184 us, not 200, `predict` 38, not 56.
+    value is not: fits of 300 x 2 take 184 us, not 200, `predict` 38, not 56, and 400 MB
+    45 ms, not 66.
     """
-    if array.size > FEW or array.dtype.kind != "f":
+    if array.dtype.kind != "f":
         return False
-    squares = float(np.vdot(array, array))
+    flat = array.reshape(-1)
+    blocks = (flat[first : first + FEW] for first in range(0, flat.size, FEW))
+    squares = sum(float(np.vdot(block, block)) for block in blocks)
     total = max(len(array), total_weight)
     return 8 * array.shape[1] * total * squares < sys.float_info.max
 
