@@ -9,8 +9,8 @@ five:
 - Nothing raises an exception: a part returns no status that its caller asks for.
 - Arrays that come as arguments, and what is looked up in these, outlive the call: only
   those that were made here have their references counted.
-- After Numba's `ReconstructSSA` a name that is assigned once is a value, and needs no
-  memory.
+- A name that is assigned once is a value, and needs no memory: kernels assign it before
+  they use it, whichever way they go.
 
 Built on what Numba keeps to itself, as `_parts`.
 """
@@ -24,15 +24,13 @@ from typing import Any
 
 from numba.core import cgutils, ir, types
 from numba.core.analysis import compute_cfg_from_blocks
-from numba.core.compiler_machinery import register_pass
 from numba.core.lowering import Lower
-from numba.core.typed_passes import NativeLowering
 from numba.np.arrayobj import load_item, store_item
 
 from fastkm.kernels._references import kept, lent
 from fastkm.kernels._signatures import signature_of
 
-__all__ = ["KernelLowering"]
+__all__ = ["KernelLower"]
 
 FIELDS = {"shape": "shape", "size": "nitems", "itemsize": "itemsize"}  # of an array
 
@@ -284,11 +282,3 @@ def is_place(kind: Any) -> bool:
     """Whether an index of a type is a place from the beginning."""
     is_negative = isinstance(kind, types.Literal) and kind.literal_value < 0
     return isinstance(kind, types.Integer) and not is_negative
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class KernelLowering(NativeLowering):
-    """Numba's pass, with the lowering of this module."""
-
-    _name = "kernel_lowering"
-    lowering_class = KernelLower

@@ -22,9 +22,8 @@ from numba.core import cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
-from numba.core.typed_passes import NativeLowering
 
-from fastkm.kernels._lowering import KernelLowering
+from fastkm.kernels._passes import KernelPasses
 from fastkm.kernels._signatures import Remembering
 
 __all__ = ["KernelCompiler", "Part"]
@@ -34,26 +33,6 @@ NAMES = {"_final_module", "_get_module_for_linking", "_linking_libraries"}
 NAMES |= {"_optimize_final_module", "_reload_init"}
 if not NAMES <= {*JITCodeLibrary.finalize.__code__.co_names}:
     raise ImportError("another way to join code")
-
-# Numba's passes that a kernel gives nothing to do: each walks through all of its code.
-# They serve closures, `with`, functions that are inlined as source, literals, and what
-# people read about a function. Array expressions are not made one loop.
-IDLE_PASSES = {
-    "AnnotateTypes",
-    "DumpParforDiagnostics",
-    "FindLiterallyCalls",
-    "InlineClosureLikes",
-    "InlineInlinables",
-    "InlineOverloads",
-    "LiteralPropagationSubPipelinePass",
-    "LiteralUnroll",
-    "MakeFunctionToJitFunction",
-    "NoPythonSupportedFeatureValidation",
-    "NopythonRewrites",
-    "RewriteDynamicRaises",
-    "WithLifting",
-}
-
 
 @contextlib.contextmanager
 def nothing_collected() -> Iterator[None]:
@@ -150,15 +129,8 @@ class KernelCompiler(Compiler):
             return super().compile_extra(func)
 
     def define_pipelines(self) -> Any:
-        """Give Numba's own passes without the idle ones."""
-        pipelines = super().define_pipelines()
-        for pipeline in pipelines:
-            pipeline.passes = [
-                (KernelLowering if each is NativeLowering else each, purpose)
-                for each, purpose in pipeline.passes
-                if each.__name__ not in IDLE_PASSES
-            ]
-        return pipelines
+        """Give the one pipeline."""
+        return [KernelPasses()]
 
 
 def call_part(descriptor: Any, library: PartLibrary) -> Any:

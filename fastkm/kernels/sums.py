@@ -70,7 +70,7 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
         while start < last and n_listed <= CHANGED_BLOCK - COMPARED:
             stop = lesser(start + COMPARED, last)
             old, new = before[start:stop], after[start:stop]
-            different = np.int32(0)
+            different = 0
             for i in range(old.size):  # vector instructions, as there is no exit
                 different |= old[i] ^ new[i]
             if different != 0:
