@@ -21,8 +21,10 @@ from numba import types
 from numba.core import cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.itanium_mangler import prepend_namespace
 from numba.core.registry import CPUDispatcher
 
+from fastkm.kernels._imports import import_without_scipy
 from fastkm.kernels._passes import KernelPasses
 from fastkm.kernels._signatures import Remembering
 
@@ -34,11 +36,15 @@ NAMES |= {"_optimize_final_module", "_reload_init"}
 if not NAMES <= {*JITCodeLibrary.finalize.__code__.co_names}:
     raise ImportError("another way to join code")
 
+WRAPPER = prepend_namespace("_ZN", "cpython")  # how such names begin
+
+
 @contextlib.contextmanager
 def nothing_collected() -> Iterator[None]:
     """Keep Python from looking for garbage in what a compilation makes, all the time.
 
-    Nearly all of it stays; the search took some 6 % of a first fit.
+    Nearly all of it stays; the search took some 6 % of a first fit, and as long again
+    afterwards, unless it is counted among what is old.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -46,6 +52,9 @@ def nothing_collected() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -59,17 +68,24 @@ class KernelLibrary(JITCodeLibrary):
 
         Without that `kdtree.divide` takes 2.3 times as long; all of Numba's passes over
         functions take 0.9 s of a first fit, and those over modules do the same again.
+        What Python calls, to take its arguments apart, stays as it is.
         """
         builder = self._codegen._pass_builder()
         passes = llvm.create_new_function_pass_manager()
         passes.add_sroa_pass()
         passes.add_simplify_cfg_pass()
         for function in ll_module.functions:
-            if not function.is_declaration:
+            if function.name.startswith(WRAPPER):
+                function.add_function_attribute("noinline")
+                function.add_function_attribute("optnone")
+            elif not function.is_declaration:
                 passes.run(function, builder)
 
     def _optimize_final_module(self) -> None:
-        """Do what Numba does; of kernels that are `rolled` without unrolling loops."""
+        """Do what Numba does; less of it for kernels that are `rolled`.
+
+        Level 1 with vectors, but no loop unrolled: half the time of level 3.
+        """
         if not self.is_rolled:
             return super()._optimize_final_module()
         codegen = self._codegen
@@ -77,7 +93,7 @@ class KernelLibrary(JITCodeLibrary):
             opt=0, loop_vectorize=False, slp_vectorize=False, cost="cheap"
         )
         passes.run(self._final_module, builder)
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options = llvm.create_pipeline_tuning_options(speed_level=1)
         options.loop_unrolling = options.slp_vectorization = False
         options.loop_vectorization = True
         builder = llvm.create_pass_builder(codegen._tm, options)
@@ -117,6 +133,10 @@ class KernelCompiler(Compiler):
     """Numba's compiler, writing to a `KernelLibrary`."""
 
     library = KernelLibrary
+
+    def __init__(self, *arguments: Any) -> None:
+        import_without_scipy()
+        super().__init__(*arguments)
 
     def compile_extra(self, func: Any) -> Any:
         """Compile a Python function for the types that were given."""

@@ -9,6 +9,7 @@ Built on what Numba keeps to itself, as `_parts`.
 from __future__ import annotations
 
 import operator
+from types import BuiltinFunctionType
 from typing import Any
 
 from numba import types
@@ -37,9 +38,14 @@ class Remembering:
 
     def resolve_function_type(self, function: Any, args: Any, kws: Any) -> Any:
         """Signature of a call."""
-        if kws or not isinstance(function, types.Function):
+        if isinstance(function, types.Function) and not kws:
+            return signature_of(self.context, function, args)
+        if not isinstance(function, (str, BuiltinFunctionType)):
             return self.context.resolve_function_type(function, args, kws)
-        return signature_of(self.context, function, args)
+        key = function, args  # an operator: no keywords
+        if key not in _known:
+            _known[key] = self.context.resolve_function_type(function, args, kws)
+        return _known[key]
 
     def resolve_setitem(self, *args: Any) -> Any:
         """Signature of an assignment to an element."""
