@@ -98,6 +98,19 @@ def test_parts_and_kernels_are_compiled_in_the_ways_of_this_house():
     assert bool(_jit.COMPILER) == (numba.version_info.short in _jit.KNOWN)
 
 
+def mixed(values):
+    last = 0
+    for i in range(values.size):
+        last = values[i]
+    return last
+
+
+@pytest.mark.skipif(not _jit.COMPILER, reason="compiled in Numba's own way")
+def test_a_variable_has_one_type():
+    with pytest.raises(TypeError, match="last is given values of several types"):
+        serial(mixed)(np.ones(3))
+
+
 UNKNOWN = """
 import numba
 numba.version_info = numba.version_info._replace(short=(0, 999))
