@@ -143,6 +143,19 @@ def test_a_helper_whose_caller_was_interrupted_leaves(pool, run):
     assert pool.n_helpers == 0 and helper.job is None
 
 
+def test_nothing_is_lost_where_nobody_can_wait_awake(pool, run, monkeypatch):
+    """As where memory ends while that is compiled."""
+
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(_threads, "wait", fail)
+    numbers = run(lambda chunk, n_chunks: chunk)
+    for _ in range(20):
+        assert numbers(4) == [0, 1, 2, 3]
+    until(lambda: not pool.n_helpers and not pool.lingering)
+
+
 def test_wait_ends_by_the_flag_or_by_itself():
     done, flag = np.zeros(1, np.int64), np.zeros(1, np.int64)
     wait(done, flag, 0, 10, 0)  # nobody sets it
