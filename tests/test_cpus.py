@@ -126,12 +126,12 @@ def test_what_python_3_13_counts_is_taken(granted, monkeypatch):
 def test_without_fork_the_pool_has_nothing_to_register(monkeypatch):
     """As on Windows."""
     monkeypatch.delattr(os, "register_at_fork", raising=False)
-    monkeypatch.setattr(_threads, "most_threads", lambda: 2)
+    monkeypatch.setattr(_threads, "most_threads", lambda: 3)
     pool = _threads._Pool()
-    jobs = pool.start(lambda chunk, n_chunks, x: chunk * x, 2, (7,))
+    jobs = pool.start(lambda chunk, n_chunks, x: chunk * x, 3, (7,))
     for job in jobs:
         job.join()
-    assert [job.result() for job in jobs] == [7]
+    assert [job.result() for job in jobs] == [7, 14]
     pool.executor.shutdown()
 
 

@@ -359,11 +359,11 @@ class InMemory(Held):
         totals: list[Any] = []
         for first in range(0, self.n_samples, PART):
             rows = slice(first, first + PART)
-            X, weights = self.X[rows], self.kernel_weights
+            X = self.X[rows]
+            weights = self.kernel_weights[rows] if self.has_weights else UNIT_WEIGHT
             own = distances[: len(X)]
             n_chunks = worth(self.n_threads, len(X), 1.0 * X.size)
             sums.own_distances(n_chunks, X, centers, labels[rows], own)
-            weights = weights[rows] if self.has_weights else weights
             totals += exact.weighted_total(n_chunks, own, weights)
         value, uncertain = join_chunks(np.array(totals)).rounded()
         if not uncertain:

@@ -218,5 +218,4 @@ class Blocks(InMemory):
         )
         return labels
 
-    def labels_of(self, centers: Array) -> Array:
-        return self.label(centers)
+    labels_of = label
