@@ -68,6 +68,7 @@ def test_farthest_first_is_a_function(rng):
         farthest_first(X, 0)
 
 
+@pytest.mark.usefixtures("drowsy")
 @every_init
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 def test_threads_do_not_matter(init, n_threads, monkeypatch):
@@ -116,6 +117,7 @@ def test_same_samples_from_a_basis(init, special, closer, dtype, monkeypatch):
     check(init, case.X, len(case.centers), case.weights)
 
 
+@pytest.mark.usefixtures("drowsy")
 @pytest.mark.parametrize("few_pairs", [0, 1000], ids=["sketch", "no sketch"])
 @pytest.mark.parametrize("init", ["k-means++", "farthest"])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
