@@ -91,7 +91,8 @@ def as_zarr(X, tmp_path):
 
 def as_parquet(X, tmp_path):
     frame = pd.DataFrame(X, columns=names(X))
-    frame.to_parquet(tmp_path / "samples.parquet", row_group_size=31)
+    rows = max(31, len(X) // 20)
+    frame.to_parquet(tmp_path / "samples.parquet", row_group_size=rows)
     return tmp_path / "samples.parquet"
 
 
