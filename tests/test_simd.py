@@ -254,8 +254,11 @@ POSSIBLE = list(CPUS) if not vectors.IS_ARM and VECTOR_BYTES >= 32 else ["generi
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """The script for every kind of CPU that this machine can be, all at once."""
+def runs():
+    """The script for every kind of CPU that this machine can be, all at once.
+
+    They share the cache, which keeps what is compiled for each CPU apart.
+    """
     running = {}
     for cpu in POSSIBLE:
         features, _ = CPUS[cpu]
@@ -263,7 +266,6 @@ def runs(tmp_path_factory):
             **os.environ,
             "NUMBA_CPU_NAME": cpu,
             "NUMBA_CPU_FEATURES": features,
-            "NUMBA_CACHE_DIR": str(tmp_path_factory.mktemp(cpu)),
         }
         running[cpu] = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(WIDTHS)],
