@@ -1,6 +1,7 @@
 """Seeding: same draws and same bits as the reference."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -117,40 +118,49 @@ def test_same_samples_from_a_basis(init, special, closer, dtype, monkeypatch):
     check(init, case.X, len(case.centers), case.weights)
 
 
+IN_BLOCKS = [
+    flat(2600, 40, np.float32),
+    flat(2600, 40, np.float64),
+    flat(2600, 40, np.float32, offset=1e4),
+    flat(1500, 13, np.float64) * 1e-200,
+    flat(1500, 13, np.float64) * 1e140,
+    with_ties(3000, np.float32),
+    with_ties(3000, np.float64),
+    gaussian(1030, 33, 1, np.float32).X,
+    np.repeat(gaussian(40, 5, 1, np.float64).X, 60, axis=0),
+]
+
+
+@cache
+def expected_in_blocks(init, place):
+    """Weights, none at first, and the reference's samples, once for all threads."""
+    X = IN_BLOCKS[place]
+    weights = np.random.default_rng(1).gamma(0.3, size=len(X))
+    weights[::7] = 0
+    return [
+        (some, REFERENCES[init](X, 12, np.random.default_rng(2), some).tolist())
+        for some in (None, weights)
+    ]
+
+
 @pytest.mark.usefixtures("drowsy")
 @pytest.mark.parametrize("few_pairs", [0, 1000], ids=["sketch", "no sketch"])
 @pytest.mark.parametrize("init", ["k-means++", "farthest"])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
-    "X",
-    [
-        flat(2600, 40, np.float32),
-        flat(2600, 40, np.float64),
-        flat(2600, 40, np.float32, offset=1e4),
-        flat(1500, 13, np.float64) * 1e-200,
-        flat(1500, 13, np.float64) * 1e140,
-        with_ties(3000, np.float32),
-        with_ties(3000, np.float64),
-        gaussian(1030, 33, 1, np.float32).X,
-        np.repeat(gaussian(40, 5, 1, np.float64).X, 60, axis=0),
-    ],
-    ids=lambda X: f"{X.dtype}-{X.shape[1]}-{X.max():.0e}",
+    "place",
+    range(len(IN_BLOCKS)),
+    ids=[f"{X.dtype}-{X.shape[1]}-{X.max():.0e}" for X in IN_BLOCKS],
 )
-def test_same_samples_in_several_blocks(init, X, n_threads, few_pairs, monkeypatch):
+def test_same_samples_in_several_blocks(init, place, n_threads, few_pairs, monkeypatch):
     monkeypatch.setattr(sketch, "FEW_PAIRS", few_pairs)
     monkeypatch.setattr(
         engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
-    n_clusters = 12
-    weights = np.random.default_rng(1).gamma(0.3, size=len(X))
-    weights[::7] = 0
-    for some in (None, weights):
-        rng, again = np.random.default_rng(2), np.random.default_rng(2)
-        fast = seeding.CHOOSERS[init](
-            engines.Lanes(X, some, n_threads), n_clusters, rng
-        )
-        slow = REFERENCES[init](X, n_clusters, again, some)
-        assert fast.tolist() == slow.tolist()
+    for weights, expected in expected_in_blocks(init, place):
+        samples = engines.Lanes(IN_BLOCKS[place], weights, n_threads)
+        rng = np.random.default_rng(2)
+        assert seeding.CHOOSERS[init](samples, 12, rng).tolist() == expected
 
 
 @every_dtype
