@@ -3,6 +3,7 @@
 A new engine joins by its line in `fastkm.engines.ENGINES`.
 """
 
+import hashlib
 from itertools import chain
 
 import numpy as np
@@ -137,6 +138,29 @@ def same(fast, slow):
     assert fast.tobytes() == slow.tobytes() or not fast.dtype.kind == "f"
 
 
+def digest(value):
+    """What tells arguments apart; arrays by their bits."""
+    if not isinstance(value, np.ndarray):
+        return value
+    bits = hashlib.sha256(np.ascontiguousarray(value)).digest()
+    return value.dtype.str, value.shape, bits
+
+
+RESULTS = {}
+
+
+def once(function, *arguments, **options):
+    """Call the reference, or give what it gave: all engines and threads ask the same.
+
+    `same` and `column_stack` leave it as it is.
+    """
+    names = tuple((name, digest(value)) for name, value in options.items())
+    key = (function, *map(digest, arguments), names)
+    if key not in RESULTS:
+        RESULTS[key] = function(*arguments, **options)
+    return RESULTS[key]
+
+
 def check_step(make, case: Case, n_threads: int = 2) -> None:
     """`step` and `assign`, from the given centers and once more from others."""
     check_step_of(make(case.X, case.weights, n_threads), case)
@@ -145,8 +169,8 @@ def check_step(make, case: Case, n_threads: int = 2) -> None:
 def check_step_of(engine, case: Case) -> None:
     """The same, of an engine that holds the samples already."""
     for centers in (case.centers, case.centers[::-1].copy(), case.centers):
-        labels, sums, weights = reference.step(case.X, centers, case.weights)
-        slow_labels, slow_distances = reference.assign(case.X, centers)
+        labels, sums, weights = once(reference.step, case.X, centers, case.weights)
+        slow_labels, slow_distances = once(reference.assign, case.X, centers)
         fast_labels, fast_distances = engine.assign(centers)
         same(fast_labels, slow_labels)
         same(fast_distances, slow_distances)
@@ -167,9 +191,7 @@ def check_run(
 
 def check_run_of(engine, case: Case, tol: float = 0.0, frozen=None) -> None:
     """The same, of an engine that holds the samples already."""
-    slow = reference.kmeans(
-        case.X, case.centers, case.weights, max_iter=30, tol=tol, frozen=frozen
-    )
+    slow = once(reference.kmeans, *case, max_iter=30, tol=tol, frozen=frozen)
     threshold = tol * lloyd.mean_variance(engine) if tol else 0.0
     rule = lloyd.Rule(frozen=frozen)
     fast = lloyd.lloyd(
