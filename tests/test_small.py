@@ -1,5 +1,7 @@
 """Whole fits in one kernel: same bits as the reference, alone and many at once."""
 
+import math
+
 import numpy as np
 import pytest
 from cases import DTYPES, SPECIAL, gaussian, shapes
@@ -10,6 +12,7 @@ from test_contract import same
 import fastkm
 from fastkm import engines, kmeans, kmeans_many, reference, small
 from fastkm.kernels import small as kernel
+from fastkm.kernels._jit import serial
 from fastkm.kernels.tiles import DEPTH
 from fastkm.kernels.vectors import GROUP
 
@@ -236,6 +239,48 @@ def test_drawing_is_certain_or_refused(rng):
     assert kernel.drawn(prefixes, prefixes[20]) == -1
     assert kernel.drawn(prefixes, prefixes[-1] * 1.1) == -1
     assert kernel.drawn(prefixes, 0.5 * prefixes[20] + 0.5 * prefixes[19]) == 20
+
+
+@serial
+def extraction(columns, weights, powers):
+    return kernel.extraction(columns, weights, powers)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([1e-320, 1e-300, 1e-9, 1.0, 1e140]),
+    spread=st.sampled_from([0, 1, 6]),
+)
+def test_plain_sums_of_extracted_parts_are_exact(seed, scale, spread):
+    """Of a subset of the samples, in any order, with some taken out again."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(int(rng.integers(1, 60)), 2)) * scale
+    X *= 10.0 ** -rng.integers(0, spread + 1, size=X.shape)
+    weights, powers = rng.gamma(1.0, size=len(X)), np.empty(3)
+    assert extraction(np.ascontiguousarray(X.T), weights, powers)
+    totals = np.zeros((2, 1, 3))
+    for i in rng.permutation(len(X)):
+        kernel.add_parts(X, i, weights[i], 1.0, powers, totals, 0)
+    for i in range(len(X) // 2):
+        kernel.add_parts(X, i, weights[i], -1.0, powers, totals, 0)
+    rest = slice(len(X) // 2, None)
+    terms = np.column_stack([weights[:, None] * X, weights])[rest]
+    assert totals.sum(axis=0)[0].tolist() == [math.fsum(column) for column in terms.T]
+
+
+def test_terms_of_far_apart_sizes_are_not_extracted():
+    """What the two parts do not hold is told, and what overflows."""
+    weights, powers = np.ones(3), np.empty(2)
+    for values, is_exact in [
+        ([1e30, 1.0, 2.0], True),
+        ([1e30, 1.0 + 2.0**-52, 2.0], False),
+        ([1e308, 1.0, 0.0], False),
+        ([0.0, 0.0, 0.0], True),
+        ([0.0, 4.0, -4.0], True),
+    ]:
+        columns = np.array([values])
+        assert extraction(columns, weights, powers) == is_exact
+    assert powers.tolist() == [32.0, 8.0]  # of 5 times 4, and of 5 times a weight of 1
 
 
 WRONG = {

@@ -12,7 +12,8 @@ empty. How a problem ended is row b of `outcomes` (n_problems, 3): stop, number 
 iterations, inertia. Few arrays, for to pass one takes about half a microsecond.
 
 Seeding works on columns (n_features, n_samples), so that loops over samples become
-vector instructions, and the iteration on tiles, which are packed once.
+vector instructions, and the iteration on tiles; both are packed once for problems that
+follow each other and are the same. Sums of clusters are exact by `extraction`.
 Arrays are copied number by number: Numba compiles an assignment of arrays for a second.
 """
 
@@ -34,7 +35,6 @@ from fastkm.kernels.exact import (
 from fastkm.kernels.lanes import block_distances
 from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
-from fastkm.kernels.sums import add_sample
 from fastkm.kernels.tiles import pack_centers, partial_size, scan
 from fastkm.kernels.vectors import GROUP, LANES_64
 
@@ -91,6 +91,15 @@ def first_sample(weights, u, prefixes, terms, lanes):
     total, certain = weighted_total(weights, ones, terms, lanes)
     accumulate(weights, ones, prefixes)
     return drawn(prefixes, u * total) if certain else -1
+
+
+@inlined
+def is_another(places, b):
+    """Whether problem b has other samples than the problem before."""
+    return (
+        places[START, b] != places[START, b - 1]
+        or places[SIZE, b] != places[SIZE, b - 1]
+    )
 
 
 @nested
@@ -207,8 +216,11 @@ def choose_plusplus(
     """
     first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     chosen = empty(centers.shape[1], np.int64)
+    columns, own = samples_of(X, weights, order, 0, 0)
     for b in range(first, last):
-        columns, own = samples_of(X, weights, order, places[START, b], places[SIZE, b])
+        start, size = places[START, b], places[SIZE, b]
+        if b == first or is_another(places, b):
+            columns, own = samples_of(X, weights, order, start, size)
         if plusplus(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
         else:
@@ -222,8 +234,11 @@ def choose_farthest(
     """Choose as `choose_plusplus`, farthest first."""
     first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
     chosen = empty(centers.shape[1], np.int64)
+    columns, own = samples_of(X, weights, order, 0, 0)
     for b in range(first, last):
-        columns, own = samples_of(X, weights, order, places[START, b], places[SIZE, b])
+        start, size = places[START, b], places[SIZE, b]
+        if b == first or is_another(places, b):
+            columns, own = samples_of(X, weights, order, start, size)
         if farthest(columns, own, uniforms[b], chosen):
             place(columns, chosen, centers[b])
         else:
@@ -244,10 +259,59 @@ def pack_samples(X, start, size):
     return block
 
 
+@inlined
+def next_power(value):
+    """Lowest power of two that is not below a positive number; 0 of 0, NaN if huge.
+
+    Rump, Ogita and Oishi: Accurate floating-point summation, part I, 2008, section 3.
+    """
+    large = value * 2.0**53
+    power = (large + value) - large
+    return value if power == 0 else power
+
+
 @nested
-def relabel(X, start, weights, index, labels, totals):
+def extraction(columns, weights, powers):
+    """Powers of two that cut terms in two so that plain sums of the parts are exact.
+
+    As Rump, Ogita and Oishi (see `next_power`), section 3, extract sums: with s =
+    powers[f], a power of two of at least (n + 2) times the largest |term|, the rounded
+    (s + term) - s is a multiple of 2^-53 s, and what is left of the term is exact and
+    at most 2^-53 s. A sum of up to n < 2^27 such multiples stays within s, so it is
+    exact in any order. So is the sum of what is left, if all of it are multiples of
+    2^-53 s', s' the power for terms of 2^-53 s. Returns whether all are. Column
+    n_features is the weights' own.
+    """
+    n_features, n_samples = columns.shape
+    is_exact = True
+    for f in range(n_features + 1):
+        largest = 0.0
+        for i in range(n_samples):
+            term = weights[i] * columns[f, i] if f < n_features else weights[i]
+            largest = greater(largest, abs(term))
+        power = next_power((n_samples + 2) * largest)
+        next_one = next_power((n_samples + 2) * power) * 2.0**-53
+        for i in range(n_samples):
+            term = weights[i] * columns[f, i] if f < n_features else weights[i]
+            rest = term - ((power + term) - power)
+            is_exact &= (next_one + rest) - next_one == rest
+        powers[f] = power
+    return is_exact
+
+
+@inlined
+def add_parts(X, i, weight, sign, powers, totals, j):
+    """Add sign * (weight * sample i, weight), in two parts, to totals of cluster j."""
+    for f in range(powers.size):
+        term = weight * X[i, f] if f < X.shape[1] else weight
+        high = (powers[f] + term) - powers[f]
+        totals[HIGH, j, f] += sign * high
+        totals[LOW, j, f] += sign * (term - high)
+
+
+@nested
+def relabel(X, start, weights, powers, index, labels, totals):
     """Bring labels and sums up to date; returns how many labels changed."""
-    n_columns = X.shape[1] + 1
     n_changed = 0
     for i in range(labels.size):
         j, source = np.int64(index[i]), np.int64(labels[i])
@@ -255,9 +319,9 @@ def relabel(X, start, weights, index, labels, totals):
             continue
         n_changed += 1
         labels[i] = j
-        add_sample(X, start + i, weights[i], totals, 0, j, 0, n_columns)
+        add_parts(X, start + i, weights[i], 1.0, powers, totals, j)
         if source >= 0:
-            add_sample(X, start + i, -weights[i], totals, 0, source, 0, n_columns)
+            add_parts(X, start + i, weights[i], -1.0, powers, totals, source)
     return n_changed
 
 
@@ -265,21 +329,19 @@ def relabel(X, start, weights, index, labels, totals):
 def move(totals, is_single, centers):
     """Move the centers to the means; returns whether one changed, and by how much.
 
-    The movement is -1 where the sums are not certain or a cluster is empty. Centers are
+    The movement is -1 where a cluster is empty or a sum is not certain. Centers are
     float64 that hold float32 with `is_single`.
     """
     n_clusters, n_features = centers.shape
     high, low, slack = 0.0, 0.0, 0.0
     changed = False
     for j in range(n_clusters):
-        weight = totals[0, HIGH, j, n_features] + totals[0, LOW, j, n_features]
+        weight = totals[HIGH, j, n_features] + totals[LOW, j, n_features]
         if not weight > 0:
             return False, -1.0
         square = 0.0
-        for f in range(n_features + 1):
-            slack += totals[0, SLACK, j, f]
         for f in range(n_features):
-            moved = (totals[0, HIGH, j, f] + totals[0, LOW, j, f]) / weight
+            moved = (totals[HIGH, j, f] + totals[LOW, j, f]) / weight
             if is_single:
                 moved = np.float64(np.float32(moved))
             step = centers[j, f] - moved
@@ -305,15 +367,15 @@ def is_filled(weights, labels, n_clusters):
 
 @nested
 def iterate(
-    X, start, weights, centers, is_single, threshold, max_iter, labels, history
-):
+    X, start, weights, block, powers, centers, is_single, threshold, max_iter, labels,
+    history,
+):  # fmt: skip
     """Lloyd's iteration; returns how it ended, the iterations, and the inertia.
 
     Centers and labels are written in place, and what happened in every iteration, where
     there is room at all; a run for which there is too little is left.
     """
     n_samples, (n_clusters, n_features) = labels.size, centers.shape
-    block = pack_samples(X, start, n_samples)
     n_places = (n_clusters + GROUP - 1) // GROUP * GROUP
     packed, norms = (
         empty(n_places * n_features, np.float64),
@@ -324,14 +386,14 @@ def iterate(
         empty(block.size // n_features, np.float64),
         empty(block.size // n_features, np.float64),
     )
-    totals = zeros((1, 3, n_clusters, n_features + 1), np.float64)
+    totals = zeros((2, n_clusters, n_features + 1), np.float64)
     for i in range(n_samples):
         labels[i] = -1
     stop, n_iter = MAX_ITER, 0
     while n_iter < max_iter and stop == MAX_ITER:
         pack_centers(centers, 0, n_places, packed)
         scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
-        relabelled = relabel(X, start, weights, index, labels, totals)
+        relabelled = relabel(X, start, weights, powers, index, labels, totals)
         changed, shift = move(totals, is_single, centers)
         if shift < 0:
             return LEFT, 0, 0.0
@@ -349,11 +411,11 @@ def iterate(
         scan(block, n_samples, n_features, packed, norms, partial, best, None, index)
         for i in range(n_samples):
             labels[i] = np.int64(index[i])
+        if not is_filled(weights, labels, n_clusters):
+            return LEFT, 0, 0.0
     terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
     inertia, certain = weighted_total(weights, best[:n_samples], terms, lanes)
-    if not (certain and is_filled(weights, labels, n_clusters)):
-        return LEFT, 0, 0.0
-    return stop, n_iter, inertia
+    return stop if certain else LEFT, n_iter, inertia
 
 
 @nested
@@ -383,17 +445,22 @@ def iterate_all(
     iteration, history[b] (2, n_kept) keeps what `iterate` says.
     """
     first, last = chunk_bounds(chunk, n_chunks, places.shape[1])
-    as_they_are = empty(0, np.int64)
+    as_they_are, powers = empty(0, np.int64), empty(X.shape[1] + 1, np.float64)
+    own, block = empty(0, np.float64), empty(0, np.float64)
+    is_exact, variance = False, 0.0
     for b in range(first, last):
+        start, size, at = places[START, b], places[SIZE, b], places[LABELS, b]
+        if b == first or is_another(places, b):
+            columns, own = samples_of(X, weights, as_they_are, start, size)
+            block = pack_samples(X, start, size)
+            is_exact = extraction(columns, own, powers)
+            variance = mean_variance(columns, own) if tol > 0 else 0.0
         if outcomes[b, STOP] == LEFT:
             continue
-        start, size, at = places[START, b], places[SIZE, b], places[LABELS, b]
-        columns, own = samples_of(X, weights, as_they_are, start, size)
-        variance = mean_variance(columns, own) if tol > 0 else 0.0
         outcomes[b, STOP] = LEFT
-        if math.isnan(variance):
+        if math.isnan(variance) or not is_exact:
             continue
         outcomes[b, STOP], outcomes[b, N_ITER], outcomes[b, INERTIA] = iterate(
-            X, start, own, centers[b], is_single, tol * variance, max_iter,
-            labels[at : at + size], history[b],
+            X, start, own, block, powers, centers[b], is_single, tol * variance,
+            max_iter, labels[at : at + size], history[b],
         )  # fmt: skip
