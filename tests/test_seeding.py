@@ -34,6 +34,14 @@ def chosen_by_reference(init, X, n_clusters, seed, weights):
     return REFERENCES[init](X, n_clusters, rng, weights).tolist()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_are_many():
+    """Few samples take the road of many, but where a test says otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sketch, "FEW_IN_ALL", 0)
+        yield
+
+
 def check(init, X, n_clusters, weights, n_threads=2):
     for seed in range(5):
         slow = once(chosen_by_reference, init, X, n_clusters, seed, weights)
@@ -118,7 +126,7 @@ def basis_of(closer):
 @pytest.mark.parametrize("closer", [False, True], ids=["one look", "a closer look"])
 @pytest.mark.parametrize("special", SPECIAL)
 def test_same_samples_from_a_basis(init, special, closer, dtype, monkeypatch):
-    monkeypatch.setattr(sketch, "FEW_PAIRS", 0)
+    monkeypatch.setattr(sketch, "repays", lambda *_: True)
     monkeypatch.setattr(sketch, "choose_basis", basis_of(closer))
     case = SPECIAL[special](dtype)
     check(init, case.X, len(case.centers), case.weights)
@@ -150,7 +158,7 @@ def expected_in_blocks(init, place):
 
 
 @pytest.mark.usefixtures("drowsy")
-@pytest.mark.parametrize("few_pairs", [0, 1000], ids=["sketch", "no sketch"])
+@pytest.mark.parametrize("repays", [True, False], ids=["sketch", "no sketch"])
 @pytest.mark.parametrize("init", ["k-means++", "farthest"])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
@@ -158,8 +166,8 @@ def expected_in_blocks(init, place):
     range(len(IN_BLOCKS)),
     ids=[f"{X.dtype}-{X.shape[1]}-{X.max():.0e}" for X in IN_BLOCKS],
 )
-def test_same_samples_in_several_blocks(init, place, n_threads, few_pairs, monkeypatch):
-    monkeypatch.setattr(sketch, "FEW_PAIRS", few_pairs)
+def test_same_samples_in_several_blocks(init, place, n_threads, repays, monkeypatch):
+    monkeypatch.setattr(sketch, "repays", lambda *_: repays)
     monkeypatch.setattr(
         engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
@@ -167,6 +175,21 @@ def test_same_samples_in_several_blocks(init, place, n_threads, few_pairs, monke
         samples = engines.Lanes(IN_BLOCKS[place], weights, n_threads)
         rng = np.random.default_rng(2)
         assert seeding.CHOOSERS[init](samples, 12, rng).tolist() == expected
+
+
+def test_a_sketch_is_made_where_it_pays(monkeypatch):
+    monkeypatch.setattr(sketch, "FEW_IN_ALL", 300_000)
+    X = gaussian(2000, 50, 1, np.float32).X
+    for some, n_clusters, n_trials, repays in [
+        (X, 20, 4, False),
+        (X, 50, 5, True),
+        (X[:, :8], 20, 4, True),
+        (np.repeat(X, 10, axis=0), 20, 4, True),
+        (np.repeat(X, 10, axis=0), 10, 4, False),
+    ]:
+        samples = engines.Lanes(np.ascontiguousarray(some), None, 1)
+        made = sketch.make_sketch(samples, n_clusters, n_trials)
+        assert isinstance(made, Sketch) == repays
 
 
 @every_dtype
@@ -183,7 +206,7 @@ def test_a_basis_is_chosen_where_it_pays(dtype):
 @pytest.mark.parametrize("special", SPECIAL)
 def test_no_candidate_leaves_less_than_its_bound(special, closer, dtype, monkeypatch):
     """Bounds on what candidates leave, against exact sums of exact distances."""
-    monkeypatch.setattr(sketch, "FEW_PAIRS", 0)
+    monkeypatch.setattr(sketch, "repays", lambda *_: True)
     if closer is not None:
         monkeypatch.setattr(sketch, "choose_basis", basis_of(closer))
     X, _, weights = SPECIAL[special](dtype)[:3]
