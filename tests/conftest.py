@@ -33,14 +33,3 @@ settings.load_profile("fastkm")
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20_260_101)
-
-
-@pytest.fixture
-def drowsy(monkeypatch) -> None:
-    """Threads without work go to sleep at once, not after 0.3 ms of waiting awake.
-
-    Awake, eight on two cores keep the others from theirs, which takes most of the time
-    of small cases. How threads wait is for `test_pool`; `test_threads`,
-    `test_processes` and `fuzz` leave it as users have it.
-    """
-    monkeypatch.setattr("fastkm.kernels._threads.TURNS", 100)

@@ -258,7 +258,6 @@ def test_run_with_frozen_centers(engine, special, dtype):
         check_run(MAKERS[engine], case, frozen=frozen)
 
 
-@pytest.mark.usefixtures("drowsy")
 @some_threads
 @every_dtype
 @every_special
@@ -274,7 +273,6 @@ def test_threads_do_not_matter(engine, special, dtype, n_threads, monkeypatch):
     check_run(MAKERS[engine], case, n_threads)
 
 
-@pytest.mark.usefixtures("drowsy")
 @some_threads
 @every_dtype
 @every_special

@@ -41,7 +41,7 @@ def bits(result):
 
 
 @pytest.fixture
-def many_chunks(monkeypatch, drowsy):
+def many_chunks(monkeypatch):
     """As many chunks as threads, however small the work."""
     monkeypatch.setattr(InMemory, "n_chunks", lambda self, work: self.n_threads)
 

@@ -18,8 +18,9 @@ SOON = 60  # seconds until a test gives up
 
 @pytest.fixture
 def pool(monkeypatch):
-    """A pool of its own, with three helpers at most."""
+    """A pool of its own, with three helpers at most and a CPU for each thread."""
     monkeypatch.setattr(_threads, "most_threads", lambda: 4)
+    monkeypatch.setattr(_threads, "usable_cpus", lambda: 4)
     pool = _Pool()
     monkeypatch.setattr(_threads, "_pool", pool)
     yield pool
@@ -65,6 +66,23 @@ def test_helpers_linger_and_are_called_again(pool, run, monkeypatch):
     for helper in pool.lingering:  # let them go
         helper.call[0] += 1
     until(lambda: not pool.n_helpers)
+
+
+@pytest.mark.parametrize(("n_cpus", "waits_long"), [(1, False), (4, True)])
+def test_threads_wait_long_where_each_has_a_cpu(n_cpus, waits_long, run, monkeypatch):
+    monkeypatch.setattr(_threads, "usable_cpus", lambda: n_cpus)
+    seen = []
+
+    def spy(done, flag, value, turns, delay):
+        if delay:  # a helper, not the caller
+            seen.append(turns == _threads.TURNS)
+        wait(done, flag, value, turns, delay)
+
+    monkeypatch.setattr(_threads, "wait", spy)
+    together = threading.Barrier(4)
+    run(lambda chunk, n_chunks: together.wait(SOON))(4)
+    until(lambda: len(seen) == 3)
+    assert set(seen) == {waits_long}
 
 
 def test_helpers_leave_and_keep_nothing(pool, run):

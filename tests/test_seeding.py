@@ -83,7 +83,6 @@ def test_farthest_first_is_a_function(rng):
         farthest_first(X, 0)
 
 
-@pytest.mark.usefixtures("drowsy")
 @every_init
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 def test_threads_do_not_matter(init, n_threads, monkeypatch):
@@ -157,7 +156,6 @@ def expected_in_blocks(init, place):
     ]
 
 
-@pytest.mark.usefixtures("drowsy")
 @pytest.mark.parametrize("repays", [True, False], ids=["sketch", "no sketch"])
 @pytest.mark.parametrize("init", ["k-means++", "farthest"])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])

@@ -11,7 +11,8 @@ and half changed.
 
 To wake a thread that sleeps takes some 60 us, as long as many a step. So a thread that
 has run a chunk lingers for about 0.3 ms: it waits for the next one awake, and starts it
-within 15 us. Where it cannot, for want of memory to compile `wait`, all goes on, later.
+within 15 us; unless there are more threads than CPUs. Where it cannot, for want of
+memory to compile `wait`, all goes on, later.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ Flag = NDArray[np.int64]
 
 __all__ = ["default_threads", "most_threads", "parallel"]
 
-TURNS = 10_000  # of waiting awake, some 30 ns each
+# Of waiting awake, some 30 ns each; few where more threads wait or run than there are
+# CPUs: they would keep each other from working (8 threads on 2 CPUs, a fit of 4000 x 12
+# in many short steps: 6.5 s, so 2.2).
+TURNS, FEW_TURNS = 10_000, 100
 # Turns that a called thread waits on: the caller still holds the GIL, and whoever finds
 # it taken goes to sleep.
 DELAY = 100
@@ -122,7 +126,7 @@ class _Job:
     def join(self) -> None:
         """Wait for the end, awake at first."""
         with contextlib.suppress(Exception):
-            wait(_flag(), self.done, 0, TURNS, 0)
+            wait(_flag(), self.done, 0, _pool.turns(), 0)
         with self.running:
             pass
 
@@ -161,6 +165,7 @@ class _Pool:
         self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
         self.n_helpers = 0  # at work or lingering
+        self.n_cpus = 1  # as of when a helper was started last
         self.lingering: list[_Helper] = []
 
     def start(
@@ -196,7 +201,12 @@ class _Pool:
             except RuntimeError:  # no new threads at exit
                 return False
             self.n_helpers += 1
+            self.n_cpus = usable_cpus()
             return True
+
+    def turns(self) -> int:
+        """Turns that a thread waits awake."""
+        return TURNS if self.n_helpers < self.n_cpus else FEW_TURNS
 
     def help(self, helper: _Helper) -> None:
         """Run a helper's job, and those that come while it lingers."""
@@ -208,7 +218,7 @@ class _Pool:
             with self.lock:
                 self.lingering.append(helper)
             with contextlib.suppress(Exception):
-                wait(done, helper.call, n_calls, TURNS, DELAY)
+                wait(done, helper.call, n_calls, self.turns(), DELAY)
             with self.lock:
                 job = helper.job
                 if job is None:  # nobody called, or Ctrl-C came in between
