@@ -8,6 +8,7 @@ over an engine, from the same draws.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -67,8 +68,8 @@ def fit_all(
 ) -> list[lloyd.Run]:
     """Fit one problem after the other, all drawing from one generator.
 
-    Problems may be one object several times. Without `history` runs of small problems
-    lack shifts and n_changed.
+    Problems may be one object several times. Of small problems only runs of less
+    inertia than all before have shifts and n_changed, and without `history` none.
     """
     n_clusters, init = options.n_clusters, options.init
     drawn, given = np.empty((len(problems), 0)), None
@@ -77,12 +78,7 @@ def fit_all(
     elif isinstance(init, np.ndarray):
         given = init
     else:
-        given = np.array(
-            [
-                seeding.initial_centers(samples, n_clusters, init, rng)
-                for samples in problems
-            ]
-        )
+        given = _choose(problems, n_clusters, init, rng)
     runs: list[Any] = [None] * len(problems)
     for batch in _batches(problems, n_clusters):
         some = _fit_small(
@@ -103,6 +99,27 @@ def fit_all(
                 centers = given[b]
             runs[b] = _fit(samples, options, centers)
     return runs
+
+
+def _choose(
+    problems: Sequence[Lanes], n_clusters: int, init: Any, rng: Generator
+) -> Array:
+    """Choose centers (n_problems, n_clusters, n_features), problem after problem."""
+    if isinstance(init, str) and _are_one(problems):  # copied once for all
+        choose = seeding.CHOOSERS[init]
+        chosen = np.array([choose(samples, n_clusters, rng) for samples in problems])
+        return problems[0].rows(chosen.ravel()).reshape(*chosen.shape, -1)
+    return np.array(
+        [
+            seeding.initial_centers(samples, n_clusters, init, rng)
+            for samples in problems
+        ]
+    )
+
+
+def _are_one(problems: Sequence[Lanes]) -> bool:
+    """Whether all problems are the same."""
+    return all(samples is problems[0] for samples in problems)
 
 
 def _batches(problems: Sequence[Lanes], n_clusters: int) -> Iterator[list[int]]:
@@ -142,7 +159,7 @@ def _fit_small(
     """Fit in one kernel; None for a problem that it left."""
     n_clusters, init, max_iter, tol, *_ = options
     n_problems, dtype = len(problems), problems[0].dtype
-    is_one = all(samples is problems[0] for samples in problems)
+    is_one = _are_one(problems)
     distinct = problems[:1] if is_one else problems
     X, weights = _joined(distinct)
     sizes = [samples.n_samples for samples in problems]
@@ -174,10 +191,14 @@ def _fit_small(
         history,
     )
     narrow = centers.astype(dtype, copy=False)
-    return [
-        _as_run(outcome, history[b], narrow[b], labels[firsts[b] : ends[b]])
-        for b, outcome in enumerate(outcomes.tolist())
-    ]
+    runs, least = [], math.inf
+    for b, outcome in enumerate(outcomes.tolist()):
+        # Whose inertia is above another's, nobody asks for its history.
+        kept = history[b] if outcome[small.INERTIA] < least else history[b, :, :0]
+        run = _as_run(outcome, kept, narrow[b], labels[firsts[b] : ends[b]])
+        least = run.inertia if run and run.inertia < least else least
+        runs.append(run)
+    return runs
 
 
 def _as_run(

@@ -146,6 +146,19 @@ def test_runs_are_those_of_kmeans(rng):
     assert runs.inertia.tolist() == result.report.inertias
 
 
+def test_restarts_keep_the_history_of_the_best(rng):
+    """And of no other, or of those that were the best for a while."""
+    X = rng.normal(size=(150, 2))
+    for seed in range(20):
+        few = kmeans(X, 5, n_init=9, init="random", random_state=seed)
+        slow = kmeans(X, 5, n_init=9, init="random", random_state=seed, engine="lanes")
+        same(few.labels, slow.labels)
+        assert few.report.best_run == slow.report.best_run
+        assert few.report.shifts == slow.report.shifts
+        assert few.report.n_changed == slow.report.n_changed
+        assert len(few.report.shifts) == few.n_iter
+
+
 def test_a_run_longer_than_its_history_is_left(left, monkeypatch, rng):
     monkeypatch.setattr(small, "LONGEST", 3)
     X = rng.normal(size=(300, 2))
