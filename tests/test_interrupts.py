@@ -345,8 +345,10 @@ def test_silent_unless_asked(X, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+# A shell that starts the tests in the background may have Ctrl-C ignored.
 LONG = """
     import signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = np.random.default_rng(0)
     X = rng.random((60_000, 40))
     def work(**options):
@@ -403,6 +405,7 @@ def test_ctrl_c_stops_soon_and_leaves_all_usable(name):
 def test_a_fit_goes_on_after_ctrl_c(tmp_path):
     code = """
         import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         options = {"n_init": 10**6, "init": "random", "random_state": 0}
         options |= {"checkpoint": sys.argv[1], "max_iter": 7, "tol": 0}
         interrupt = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
