@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkm.api import kmeans
-from fastkm.metrics import squared_distances
+from fastkm.metrics import inertia, squared_distances
 
 # Engine and number of features; the code for few features is made for each number.
 KINDS = [("blocks", 1), ("blocks", 2), ("blocks", 3), ("blocks", 4)]
@@ -37,6 +37,7 @@ def warmup() -> None:
             kmeans(X, 130, random_state=0, max_iter=3, tol=1e-9, engine=engine)
             kmeans(X, 40, init=X[-40:].repeat(2, 0)[:40], max_iter=2, engine=engine)
             squared_distances(X[:10], X[:10])
+            inertia(X, X[:3])
             kmeans(X[:50], 3, random_state=0)  # whole in one kernel
             if engine in ("lanes", "prefix"):  # few features and many, in chunks
                 kmeans(X, 3, random_state=0, max_iter=2, max_memory=2**16)

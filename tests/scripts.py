@@ -9,8 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 # What most scripts begin with: threads from the first sample on, and the bits of a fit,
-# by one engine after the other. Not to its end, 30 to 60 iterations of the same: on two
-# cores most of the time goes to waking threads.
+# by one engine after the other.
 PREAMBLE = """
 import hashlib, os, sys, threading, time
 import numpy as np
@@ -22,8 +21,7 @@ X = np.random.default_rng(0).normal(size=(2000, 6))
 
 def fit(seed=0, n_threads=4):
     engine = [*ENGINES][(seed + n_threads) % len(ENGINES)]
-    options = {"n_threads": n_threads, "engine": engine, "max_iter": 12}
-    result = kmeans(X, 7, random_state=seed, **options)
+    result = kmeans(X, 7, random_state=seed, n_threads=n_threads, engine=engine)
     fields = result.centers.tobytes(), result.labels.tobytes(), str(result.inertia)
     return hashlib.sha256(repr(fields).encode()).hexdigest()
 """

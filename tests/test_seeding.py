@@ -1,7 +1,6 @@
 """Seeding: same draws and same bits as the reference."""
 
 import math
-from functools import cache
 
 import numpy as np
 import pytest
@@ -131,48 +130,35 @@ def test_same_samples_from_a_basis(init, special, closer, dtype, monkeypatch):
     check(init, case.X, len(case.centers), case.weights)
 
 
-IN_BLOCKS = [
-    flat(2600, 40, np.float32),
-    flat(2600, 40, np.float64),
-    flat(2600, 40, np.float32, offset=1e4),
-    flat(1500, 13, np.float64) * 1e-200,
-    flat(1500, 13, np.float64) * 1e140,
-    with_ties(3000, np.float32),
-    with_ties(3000, np.float64),
-    gaussian(1030, 33, 1, np.float32).X,
-    np.repeat(gaussian(40, 5, 1, np.float64).X, 60, axis=0),
-]
-
-
-@cache
-def expected_in_blocks(init, place):
-    """Weights, none at first, and the reference's samples, once for all threads."""
-    X = IN_BLOCKS[place]
-    weights = np.random.default_rng(1).gamma(0.3, size=len(X))
-    weights[::7] = 0
-    return [
-        (some, REFERENCES[init](X, 12, np.random.default_rng(2), some).tolist())
-        for some in (None, weights)
-    ]
-
-
 @pytest.mark.parametrize("repays", [True, False], ids=["sketch", "no sketch"])
 @pytest.mark.parametrize("init", ["k-means++", "farthest"])
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 @pytest.mark.parametrize(
-    "place",
-    range(len(IN_BLOCKS)),
-    ids=[f"{X.dtype}-{X.shape[1]}-{X.max():.0e}" for X in IN_BLOCKS],
+    "X",
+    [
+        flat(2600, 40, np.float32),
+        flat(2600, 40, np.float64),
+        flat(2600, 40, np.float32, offset=1e4),
+        flat(1500, 13, np.float64) * 1e-200,
+        flat(1500, 13, np.float64) * 1e140,
+        with_ties(3000, np.float32),
+        with_ties(3000, np.float64),
+        gaussian(1030, 33, 1, np.float32).X,
+        np.repeat(gaussian(40, 5, 1, np.float64).X, 60, axis=0),
+    ],
+    ids=lambda X: f"{X.dtype}-{X.shape[1]}-{X.max():.0e}",
 )
-def test_same_samples_in_several_blocks(init, place, n_threads, repays, monkeypatch):
+def test_same_samples_in_several_blocks(init, X, n_threads, repays, monkeypatch):
     monkeypatch.setattr(sketch, "repays", lambda *_: repays)
     monkeypatch.setattr(
         engines.InMemory, "n_chunks", lambda self, work: min(n_threads, self.n_samples)
     )
-    for weights, expected in expected_in_blocks(init, place):
-        samples = engines.Lanes(IN_BLOCKS[place], weights, n_threads)
-        rng = np.random.default_rng(2)
-        assert seeding.CHOOSERS[init](samples, 12, rng).tolist() == expected
+    weights = np.random.default_rng(1).gamma(0.3, size=len(X))
+    weights[::7] = 0
+    for some in (None, weights):
+        samples, rng = engines.Lanes(X, some, n_threads), np.random.default_rng(2)
+        slow = once(chosen_by_reference, init, X, 12, 2, some)
+        assert seeding.CHOOSERS[init](samples, 12, rng).tolist() == slow
 
 
 def test_a_sketch_is_made_where_it_pays(monkeypatch):

@@ -39,7 +39,7 @@ __all__ = ["default_threads", "most_threads", "parallel"]
 
 # Of waiting awake, some 30 ns each; few where more threads wait or run than there are
 # CPUs: they would keep each other from working (8 threads on 2 CPUs, a fit of 4000 x 12
-# in many short steps: 6.5 s, so 2.2).
+# in many short steps: 7.9 s, so 3.0).
 TURNS, FEW_TURNS = 10_000, 100
 # Turns that a called thread waits on: the caller still holds the GIL, and whoever finds
 # it taken goes to sleep.
