@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastkm.engines.base import Array
+from fastkm.engines.products import orthonormal, product
 from fastkm.kernels.vectors import GROUP
 
 
@@ -42,10 +43,13 @@ def leading_directions(rows: Array, n_coordinates: int) -> Array:
     rng = np.random.default_rng(0)
     directions = rng.standard_normal((rows.shape[1], n_coordinates))
     for _ in range(2):
-        directions = np.linalg.qr(rows.T @ (rows @ directions))[0]
-    reduced = rows @ directions
-    _, rotation = np.linalg.eigh(reduced.T @ reduced)
-    return directions @ rotation[:, ::-1]
+        directions = orthonormal(product(rows.T, product(rows, directions)))
+    reduced = product(rows, directions)
+    # Not by `eigh`, which wakes threads (see `products`) from 26 rows on; this one does
+    # from 65 on. It may give what is neither orthogonal nor real, for equal lengths.
+    lengths, rotation = np.linalg.eig(product(reduced.T, reduced))
+    rotation = np.linalg.qr(rotation.real[:, np.argsort(-lengths.real)])[0]
+    return product(directions, rotation)
 
 
 def make_basis(rows: Array, n_coordinates: int) -> Basis:
@@ -54,16 +58,25 @@ def make_basis(rows: Array, n_coordinates: int) -> Basis:
         scaled: Array = rows / np.abs(rows).max(initial=1e-300)
         if not np.isfinite(scaled).all():
             scaled = np.zeros_like(rows)
-    directions = leading_directions(scaled, n_coordinates)
-    n_features = len(directions)
-    gram = directions.T @ directions - np.eye(n_coordinates)
+    return pack_basis(leading_directions(scaled, n_coordinates))
+
+
+def pack_basis(directions: Array) -> Basis:
+    """Pack directions (n_features, n_coordinates), orthonormal but for rounding."""
+    n_features, n_coordinates = directions.shape
+    gram = product(directions.T, directions) - np.eye(n_coordinates)
     defect = float(np.linalg.norm(gram)) + 2 * n_coordinates * n_features * 2.0**-53
-    n_groups = -(-n_coordinates // GROUP)
-    padded = np.zeros((n_features, n_groups * GROUP))
-    padded[:, :n_coordinates] = directions
-    groups = padded.reshape(n_features, n_groups, GROUP).transpose(1, 0, 2)
     sums = 1.1 * math.sqrt(n_coordinates) * (n_features + 4) * 2.0**-53
     error = 1.05 * 2.0**-24 + defect + sums
     rest_error = 2.2 * error + 4 * (n_features + n_coordinates + 8) * 2.0**-53
-    packed = np.ascontiguousarray(groups).ravel()
+    packed = in_groups(directions.T, n_features, np.float64)
     return Basis(packed, n_coordinates, error, rest_error)
+
+
+def in_groups(rows: Array, n_columns: int, dtype: Any) -> Array:
+    """Pack rows as [group][column][row]; missing rows and columns are zeros."""
+    packed = np.zeros((-(-len(rows) // GROUP), n_columns, GROUP), dtype)
+    for group, first in zip(packed, range(0, len(rows), GROUP), strict=True):
+        some = rows[first : first + GROUP]
+        group[: some.shape[1], : len(some)] = some.T
+    return packed.ravel()

@@ -17,6 +17,7 @@ from fastkm.engines.base import Array, read_only
 from fastkm.engines.basis import Basis, make_basis
 from fastkm.engines.integers import rounding
 from fastkm.engines.lanes import Lanes
+from fastkm.engines.products import product
 from fastkm.kernels import integers, prefix, seeding
 from fastkm.kernels.integers import ROUNDED
 from fastkm.kernels.simd_rows import INTEGERS
@@ -59,7 +60,7 @@ def choose_basis(
         # Not by `project`: most shapes never need that kernel, 1 s to compile.
         (y, rest), (z, other_rest) = (parted(basis, of, leads) for of in (rows, some))
         sums = np.square(rows).sum(axis=1)[:, None] + np.square(some).sum(axis=1)
-        distances = sums - 2 * rows @ some.T
+        distances = sums - 2 * product(rows, some.T)
         limits = distances[:, :n_chosen].min(axis=1, keepdims=True)
 
         def cost(bounds: Array, n_packed: int) -> float:
@@ -70,9 +71,10 @@ def choose_basis(
 
         costs = [cost(distances, n_features) if itemsize >= 4 else math.inf]
         for n, lead in enumerate(leads):
-            products = y[:, :lead] @ z[:, :lead].T + np.outer(rest[n], other_rest[n])
+            inner = product(y[:, :lead], z[:, :lead].T)
+            inner += np.outer(rest[n], other_rest[n])
             projecting = n_features * lead * PER_PROJECTED / n_pairs
-            costs.append(cost(sums - 2 * products, lead + 1) + projecting)
+            costs.append(cost(sums - 2 * inner, lead + 1) + projecting)
     best = int(np.argmin(costs))
     if best == 0:
         return None
@@ -83,7 +85,7 @@ def choose_basis(
 
 def parted(basis: Basis, rows: Array, leads: Array) -> tuple[Array, Array]:
     """Coordinates of rows, and the norms of the rest after so many of them."""
-    coordinates = rows @ basis.directions()
+    coordinates = product(rows, basis.directions())
     inside = np.square(coordinates).cumsum(axis=1)[:, leads - 1]
     square = np.square(rows).sum(axis=1)[:, None]
     return coordinates, np.sqrt(np.maximum(square - inside, 0.0)).T
