@@ -26,7 +26,8 @@ if not __package__:  # run as a script
 from benchmarks import data, limits
 from benchmarks.data import N_THREADS
 from fastkm.engines import Lanes, Tiles
-from fastkm.engines.lanes import NONE, block_rows
+from fastkm.engines.base import NONE
+from fastkm.engines.lanes import block_rows
 from fastkm.engines.tiles import NO_KEYS, NO_ROOM, UNDECIDED, score_margin
 from fastkm.kernels import tiles
 

@@ -193,9 +193,10 @@ def test_margin_covers_the_error_of_scores(dtype, n_features, spread, rng):
         x
     ) @ np.longdouble(c.T)
     reach = float((c**2).sum(axis=1).max())
-    m0, m1, m2, floor, stretch = score_margin(dtype, n_features, reach)
+    m0, m1, m2, floor, stretch, m3, _ = score_margin(dtype, n_features, reach)
     norm = floor + stretch * np.sqrt((narrow_x.astype("f8") ** 2).sum(axis=1))
     margin = m0 + m1 * norm + m2 * norm**2
+    assert m3 == 0
     assert (2 * np.abs(scores - true).max(axis=1) <= margin).all()
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from test_contract import check_long_runs, same
 
 from fastkm import engines, kmeans, reference
-from fastkm.engines.skips import Skips, added_room
+from fastkm.engines.movements import added_room
+from fastkm.engines.skips import Skips
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 

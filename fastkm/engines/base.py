@@ -33,6 +33,7 @@ def read_only(array: Array) -> Array:
 
 
 UNIT_WEIGHT = read_only(np.ones(1))  # of every sample
+NONE = np.empty(0, np.int64)  # no list of samples: a kernel takes all
 
 
 class Step(NamedTuple):
@@ -264,20 +265,30 @@ class InMemory(Held):
         touched: Array,
         *,
         expected: int | None = None,
+        samples: Array = NONE,
     ) -> int:
         """Bring tables of sums from labels to labels; returns how many changed.
 
         Where few are `expected` to (None: all), no thread is started for them, and one
-        table takes all differences: what counts is the sum over the tables.
+        table takes all differences: what counts is the sum over the tables. Of some
+        samples only, `before` has their labels, in the order of `samples`.
         """
         n_moved = self.n_samples if expected is None else self.foreseen(expected)
-        most = self.n_chunks(1.0 * self.n_samples + 1.0 * n_moved * self.n_features)
+        n_moved = min(n_moved, len(before))
+        most = self.n_chunks(1.0 * len(before) + 1.0 * n_moved * self.n_features)
         totals = totals[:most]
         n_chunks = len(totals)
         if n_chunks == 1:
             n_chunks = min(most, self.n_features // 8 + 1)
         changed = sums.update(
-            n_chunks, self.X, self.kernel_weights, before, after, totals, touched
+            n_chunks,
+            self.X,
+            self.kernel_weights,
+            samples,
+            before,
+            after,
+            totals,
+            touched,
         )
         return changed[0] if len(totals) == 1 else sum(changed)
 

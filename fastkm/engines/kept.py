@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory
+from fastkm.engines.movements import added_room
 from fastkm.engines.prefix import Prefix
-from fastkm.engines.skips import Skips, added_room
+from fastkm.engines.skips import Skips
 
 SOME = 1024
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkm.engines.base import Array, InMemory
+from fastkm.engines.base import NONE, Array, InMemory
 from fastkm.kernels import lanes, nearest, tiles
 from fastkm.kernels.vectors import GROUP, LANES
-
-NONE = np.empty(0, np.int64)  # no queue: a kernel takes all samples
 
 
 def block_rows(n_features: int, center_bytes: int = 0) -> int:

@@ -26,8 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastkm.engines.base import Array
-from fastkm.engines.lanes import NONE
+from fastkm.engines.base import NONE, Array
 from fastkm.engines.sieves import (
     BASIS_ROWS,
     WORTHWHILE,

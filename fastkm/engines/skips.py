@@ -21,73 +21,116 @@ an absolute one below n_features 2^-1074. A difference of distances above
 to center a stays below d' and so R while the sample is skipped; `kernels.tiles.lead_of`
 takes off more than that, and a part in 2^40 for its own rounding. Movements are rounded
 up, keys down.
+
+Where the centers lie near a space of few dimensions, coordinates in it decide most of
+the other samples, unread as well (`engines.span`).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from fastkm.engines.base import Array
-from fastkm.engines.lanes import NONE
-from fastkm.engines.tiles import NO_KEYS, Tiles
+from fastkm.engines.base import NONE, Array
+from fastkm.engines.movements import added_room
+from fastkm.engines.span import Spans
+from fastkm.engines.tiles import NO_KEYS, NO_ROOM, Tiles, nanoseconds
 from fastkm.kernels import skips
+
+
+class Open(NamedTuple):
+    """Samples that are not skipped: left[chunk] of each chunk, first in its queue.
+
+    samples : all of them
+    room : of these centers
+    """
+
+    n_chunks: int
+    left: Array
+    samples: Array
+    room: Array
 
 
 class Skips(Tiles):
     """The engine of this module (see there).
 
-    Memory beyond X: that of `Tiles`, and 4 bytes per sample.
+    Memory beyond X: that of `Tiles`, 4 bytes per sample, and 4 (n_clusters + 1) more
+    where `Spans` serve.
 
-    Counts the samples that were labelled, and those that were skipped.
+    Counts the samples that were labelled, how many of them by coordinates, and those
+    that were skipped.
     """
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
         super().__init__(X, weights, n_threads)
         self.keys = np.empty(self.n_samples, np.float32)
         self.room = np.empty(0)
-        self._n_open = self.n_samples  # that the last call labelled
+        self._n_open = self.n_samples  # in the last step
+        self._spans = Spans(self.X, self.shift)
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        per_sample = self.n_features * (0.5 + len(centers) / 48)
-        work = 2.0 * self.n_samples + self.foreseen(self._n_open) * per_sample
-        n_chunks = self.n_chunks(work)
-        if len(self._centers) != len(centers):
-            n_open, left = self.n_samples, NONE
-            room = np.zeros(len(centers))
-            if keep:
-                self.keys.fill(-np.inf)
-        else:
-            added = added_room(self._centers, centers)
-            room = np.nextafter(self.room + added, np.inf)
-            counts = skips.list_open(
-                n_chunks, self._labels, self.keys, room, keep, labels, self.queue
-            )
-            left = np.array(counts)
-            n_open = int(left.sum())
-        self._n_open = n_open
-        self.counts["samples labelled"] += n_open
-        self.counts["samples skipped"] += self.n_samples - n_open
-        if n_open:
-            keys = self.keys if keep else NO_KEYS
-            self.find_queued(n_chunks, self.queue, left, centers, labels, keys, room)
+        if len(self._centers) == len(centers):
+            labels[:] = self._labels
+            self._label(self._list(centers, keep), centers, labels, keep)
+            return
+        n_chunks = self.n_chunks(self.n_samples * nanoseconds(centers.shape))
+        keys, room = (self.keys, np.zeros(len(centers))) if keep else (NO_KEYS, NO_ROOM)
+        keys.fill(-np.inf)
+        self.find_queued(n_chunks, self.queue, NONE, centers, labels, keys, room)
+        self.counts["samples labelled"] += self.n_samples
         if keep:
-            self.room = room
+            self.room, self._n_open = room, self.n_samples
+            self._spans.begin()
 
+    def relabel(self, centers: Array, touched: Array) -> int:
+        if len(self._centers) != len(centers):
+            return super().relabel(centers, touched)
+        labels = self._labels
+        opened = self._list(centers, keep=True)
+        before = labels[opened.samples]
+        self._label(opened, centers, labels, keep=True)
+        if not len(before):
+            return 0
+        return self.update(
+            before,
+            labels,
+            self._totals,
+            touched,
+            expected=self._n_changed,
+            samples=opened.samples,
+        )
 
-def added_room(centers: Array, moved: Array) -> Array:
-    """For each cluster, its center's movement plus the largest of another center.
+    def _list(self, centers: Array, keep: bool) -> Open:
+        """List the samples that are not skipped; with `keep` their keys are void."""
+        per_sample = nanoseconds(centers.shape)
+        expected = self.foreseen(self._n_open)
+        n_chunks = self.n_chunks(2.0 * self.n_samples + expected * per_sample)
+        room = self.room + added_room(self._centers, centers)
+        room = np.nextafter(room, np.inf)
+        parts = skips.list_open(
+            n_chunks, self._labels, self.keys, room, keep, self.queue
+        )
+        samples = np.concatenate([self.queue[first : first + n] for first, n in parts])
+        left = np.array([n for _, n in parts])
+        n_chunks, left = self.fewer_chunks(n_chunks, self.queue, left, per_sample)
+        return Open(n_chunks, left, samples, room)
 
-    Rounded up: the factor covers every rounding of a movement and of their sum, the
-    smallest number squares that underflow.
-    """
-    n_clusters, n_features = centers.shape
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = ((moved - centers) ** 2).sum(axis=1) + n_features * 2.0**-1074
-    steps = np.sqrt(squares) * (1 + (n_features + 16) * 2.0**-51)
-    steps[(moved == centers).all(axis=1)] = 0.0
-    others = np.zeros(n_clusters)
-    if n_clusters > 1:
-        order = np.argpartition(steps, -2)
-        others[:] = steps[order[-1]]
-        others[order[-1]] = steps[order[-2]]
-    return steps + others
+    def _label(self, opened: Open, centers: Array, labels: Array, keep: bool) -> None:
+        n_chunks, left, samples, room = opened
+        self.counts["samples labelled"] += len(samples)
+        self.counts["samples skipped"] += self.n_samples - len(samples)
+        if keep:
+            self.room, self._n_open = room, len(samples)
+        keys = self.keys if keep else NO_KEYS
+        if keep and len(samples) and self._spans.serve(centers.shape):
+            left = self._spans.label(
+                n_chunks, self.queue, left, centers, labels, keys, room
+            )
+            n_unread = len(samples) - int(left.sum())
+            self.counts["samples labelled by coordinates"] += n_unread
+            n_chunks, left = self.fewer_chunks(
+                n_chunks, self.queue, left, nanoseconds(centers.shape)
+            )
+        if left.any():
+            self.find_queued(n_chunks, self.queue, left, centers, labels, keys, room)

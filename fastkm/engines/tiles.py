@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fastkm.engines.base import Array, InMemory, center_dtype
-from fastkm.engines.lanes import NONE, block_rows, pack_distances
+from fastkm.engines.base import NONE, Array, InMemory, center_dtype
+from fastkm.engines.lanes import block_rows, pack_distances
 from fastkm.kernels import tiles
 from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import GROUP
@@ -78,7 +78,7 @@ def score_margin(
 
     Returns
     -------
-    (m0, m1, m2, floor, stretch) : (5,) float64
+    (m0, m1, m2, floor, stretch, 0, n_features) : (7,) float64
     """
     info = np.finfo(dtype)
     u, v, d = float(info.eps) / 2, 2.0**-53, n_features
@@ -94,7 +94,7 @@ def score_margin(
     m1 = 2.02 * ((pair + 2 * own) * C + lost)
     m2 = 2.02 * own
     stretch = 1 + (d + 4) * u / (1 - (d + 4) * u)
-    return np.array([m0, m1, m2, math.sqrt(d * tiny), stretch])
+    return np.array([m0, m1, m2, math.sqrt(d * tiny), stretch, 0, d])
 
 
 def float32_serves(shape: tuple[int, ...], reach: float) -> bool:
@@ -116,6 +116,12 @@ def shift_of(some: Array) -> Array:
     return some.mean(axis=0, dtype=np.float64).astype(center_dtype(some.dtype))
 
 
+def nanoseconds(shape: tuple[int, ...]) -> float:
+    """Of the scores of a sample and so many centers of so many features, about."""
+    n_clusters, n_features = shape
+    return n_features * (0.5 + n_clusters / 48)
+
+
 class Tiles(InMemory):
     """The engine of this module (see there).
 
@@ -132,7 +138,7 @@ class Tiles(InMemory):
         self.queue = np.empty(self.n_samples, np.int64)
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 48))
+        n_chunks = self.n_chunks(self.n_samples * nanoseconds(centers.shape))
         self.find_queued(n_chunks, self.queue, NONE, centers, labels)
         self.counts["samples labelled"] += self.n_samples
 
@@ -151,6 +157,7 @@ class Tiles(InMemory):
         With `left` empty, of all samples. `keys` and `room` are explained in
         `engines.skips`.
         """
+        per_sample = nanoseconds(centers.shape)
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
             if dtype is np.float32 and not float32_serves(centers.shape, reach):
@@ -172,15 +179,31 @@ class Tiles(InMemory):
                 room,
             )
             left = np.array(undecided)
-            self.counts[UNDECIDED[dtype]] += int(left.sum())
-            if not left.any():
+            n_left = int(left.sum())
+            self.counts[UNDECIDED[dtype]] += n_left
+            if not n_left:
                 break
+            n_chunks, left = self.fewer_chunks(n_chunks, queue, left, per_sample)
         else:
             packed, norms = pack_distances(centers, self.n_chunks(1.0 * centers.size))
             rows = block_rows(self.n_features, packed.nbytes)
             tiles.label_by_distances(
                 n_chunks, self.X, queue, left, packed, norms, rows, labels
             )
+
+    def fewer_chunks(
+        self, n_chunks: int, queue: Array, left: Array, per_sample: float
+    ) -> tuple[int, Array]:
+        """Make one chunk of a queue that more than one thread is not worth."""
+        n_left = int(left.sum())
+        if n_chunks == 1 or self.n_chunks(n_left * per_sample) > 1:
+            return n_chunks, left
+        end = left[0]
+        for chunk in range(1, n_chunks):
+            first = chunk * len(queue) // n_chunks  # `kernels.exact.chunk_bounds`
+            queue[end : end + left[chunk]] = queue[first : first + left[chunk]]
+            end += left[chunk]
+        return 1, np.array([n_left])
 
     def _pack_scores(self, centers: Array, dtype: Any) -> tuple[Array, Array, float]:
         n_clusters, n_features = centers.shape

@@ -168,7 +168,7 @@ def load_row(X, i, shift, row):
 @inlined
 def slack_of(square, margin):
     """How much a score may be above another and still win (`score_margin`)."""
-    m0, m1, m2, floor, stretch = margin
+    m0, m1, m2, floor, stretch, _, _ = margin
     norm = floor + stretch * math.sqrt(square)
     return m0 + norm * (m1 + norm * m2)
 

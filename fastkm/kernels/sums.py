@@ -43,21 +43,28 @@ def column_bounds(chunk, n_chunks, n_columns):
     return 8 * first, lesser(8 * last, n_columns)
 
 
+@inlined
+def sample_at(samples, place):
+    """Sample at a place of a list, or of all."""
+    return samples[place] if samples.size else place
+
+
 @parallel
-def update(chunk, n_chunks, X, weights, before, after, totals, touched):
+def update(chunk, n_chunks, X, weights, samples, before, after, totals, touched):
     """Bring totals (n_parts, 3, n_clusters, n_features + 1) from labels to labels.
 
     With as many parts as chunks, each chunk adds its share of the samples to a part of
     its own; with one part, its share of the columns, of all samples.
 
-    A label before of -1 is a sample that is in no sum yet. Clusters whose sums change
-    are marked in `touched`. Returns the number of samples of the chunk whose label
-    changed. These are listed first, block by block, so that they can be fetched ahead.
+    `after` has the labels of all samples, `before` those of `samples`, if there are any
+    listed, else of all; -1 is a sample that is in no sum yet. Clusters whose sums
+    change are marked in `touched`. Returns the number of samples of the chunk whose
+    label changed. These are listed first, block by block, to be fetched ahead.
     """
-    first, last, part = 0, X.shape[0], 0
+    first, last, part = 0, before.size, 0
     first_column, last_column = 0, X.shape[1] + 1
     if totals.shape[0] == n_chunks:
-        first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
+        first, last = chunk_bounds(chunk, n_chunks, before.size)
         part = chunk
     else:
         first_column, last_column = column_bounds(chunk, n_chunks, last_column)
@@ -69,29 +76,34 @@ def update(chunk, n_chunks, X, weights, before, after, totals, touched):
         n_listed = 0
         while start < last and n_listed <= CHANGED_BLOCK - COMPARED:
             stop = lesser(start + COMPARED, last)
-            old, new = before[start:stop], after[start:stop]
-            different = 0
-            for i in range(old.size):  # vector instructions, as there is no exit
-                different |= old[i] ^ new[i]
+            different = samples.size
+            if not samples.size:
+                old, new = before[start:stop], after[start:stop]
+                for i in range(old.size):  # vector instructions, as there is no exit
+                    different |= old[i] ^ new[i]
             if different != 0:
-                for i in range(start, stop):
-                    changed[n_listed] = i
-                    n_listed += before[i] != after[i]
+                for place in range(start, stop):
+                    changed[n_listed] = place
+                    n_listed += before[place] != after[sample_at(samples, place)]
             start = stop
         for at in range(lesser(n_listed, ahead)):
-            prefetch_lines(X, changed[at])
+            prefetch_lines(X, sample_at(samples, changed[at]))
         for at in range(n_listed):
-            prefetch_lines(X, changed[lesser(at + ahead, n_listed - 1)])
-            i = changed[at]
+            coming = changed[lesser(at + ahead, n_listed - 1)]
+            prefetch_lines(X, sample_at(samples, coming))
+            i = sample_at(samples, changed[at])
             weight = weights[i if weights.size > 1 else 0]
-            j, source = after[i], before[i]
+            j, source = after[i], before[changed[at]]
             add_sample(X, i, weight, totals, part, j, first_column, last_column)
-            touched[j] = True
+            # Written once: threads share its cache line.
+            if not touched[j]:
+                touched[j] = True
             if source >= 0:
                 add_sample(
                     X, i, -weight, totals, part, source, first_column, last_column
                 )
-                touched[source] = True
+                if not touched[source]:
+                    touched[source] = True
         n_changed += n_listed
     return n_changed
 

@@ -176,22 +176,22 @@ def lead_of(best, second, norm, error, n_features):
 
 @nested
 def certify(
-    rows, squares, best, second, index, margin, n_features, decided, labels, keys, room,
+    rows, squares, rests, best, second, index, margin, decided, labels, keys, room,
     undecided,
 ):  # fmt: skip
     """Write the labels that the scores decide; list the other rows in `undecided`.
 
-    margin = (m0, m1, m2, floor, stretch): a sample of norm N is decided when its
-    second best score is more than m0 + m1 N + m2 N^2 above the best, where
-    N = floor + stretch |packed sample| (`engines.tiles.score_margin`). Its key is
+    margin = (m0, m1, m2, floor, stretch, m3, n_features): a sample of norm N is decided
+    when its second best score is more than m0 + m1 N + m2 N^2 + m3 rest above the best,
+    where N = floor + stretch |packed sample| (`engines.tiles.score_margin`). Its key is
     `lead_of` plus the room of its label, rounded down; there may be no keys.
     Returns how many are undecided.
     """
-    m0, m1, m2, floor, stretch = margin
+    m0, m1, m2, floor, stretch, m3, n_features = margin
     for r in range(rows.size):
         norm = floor + stretch * math.sqrt(np.float64(squares[r]))
-        gap = np.float64(second[r]) - np.float64(best[r])
-        decided[r] = gap > m0 + norm * (m1 + norm * m2)  # False for NaN
+        error = m0 + norm * (m1 + norm * m2) + m3 * np.float64(rests[r])
+        decided[r] = np.float64(second[r]) - np.float64(best[r]) > error  # not for NaN
     n_undecided = 0
     for r in range(rows.size):
         if decided[r]:
@@ -199,7 +199,7 @@ def certify(
             labels[rows[r]] = label
             if keys.size:
                 norm = floor + stretch * math.sqrt(np.float64(squares[r]))
-                error = m0 + norm * (m1 + norm * m2)
+                error = m0 + norm * (m1 + norm * m2) + m3 * np.float64(rests[r])
                 lead = lead_of(
                     np.float64(best[r]), np.float64(second[r]), norm, error, n_features
                 )
@@ -209,6 +209,15 @@ def certify(
             undecided[n_undecided] = rows[r]
             n_undecided += 1
     return n_undecided
+
+
+@nested
+def last_feature(block, n_features, values):
+    """Copy the last feature of a packed block."""
+    lanes = LANES_32 if block.itemsize == 4 else LANES_64
+    for r in range(values.size):
+        t = r // lanes
+        values[r] = block[((t + 1) * n_features - 1) * lanes + r % lanes]
 
 
 @inlined
@@ -235,7 +244,7 @@ def label_by_scores(
     A chunk decides its share of the samples, or what an earlier call has left of it:
     the left[chunk] samples from its place in queue (n_samples,) on. With `left` empty
     that is all of the share. The undecided samples are written to the same place.
-    Returns how many they are.
+    Returns how many they are. The rest in `margin` (`certify`) is the last feature.
     """
     n_features = X.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
@@ -247,15 +256,19 @@ def label_by_scores(
     second = empty(block_rows, centers.dtype)
     index = empty(block_rows, centers.dtype)
     decided = empty(block_rows, np.bool_)
+    rests = zeros(block_rows, centers.dtype)
+    has_rests = margin[5] > 0
     rows = empty(block_rows + AHEAD, np.int64)
     end = first
     for start in range(first, first + n_rows, block_rows):
         some = take_rows(queue, left, start, first + n_rows, rows)
         load_block(X, some, shift, block, squares)
         scan(block, some.size, n_features, centers, norms, partial, best, second, index)
+        if has_rests:
+            last_feature(block, n_features, rests[: some.size])
         end += certify(
-            some, squares, best, second, index, margin, n_features, decided, labels,
-            keys, room, queue[end:],
+            some, squares, rests, best, second, index, margin, decided, labels, keys,
+            room, queue[end:],
         )  # fmt: skip
     return end - first
 
