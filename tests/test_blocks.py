@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_contract import check_run, check_step, same
 
 from fastkm import engines, kmeans, lloyd, reference
+from fastkm.engines import blocks
 from fastkm.engines.blocks import Blocks
 from fastkm.kernels import kdtree
 from fastkm.kernels._jit import serial
@@ -209,6 +210,48 @@ def test_sums_follow_many_small_moves(rng):
         same(totals, np.column_stack([sums, weights]))
         before = labels
         centers = centers + rng.normal(size=centers.shape) * rng.choice([0.0, 0.01, 1])
+
+
+@every_shape
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_steps_in_leaves_only(shape, n_threads, rng, monkeypatch):
+    """Centers that drift, slower and faster, also from one place: all as made anew."""
+    monkeypatch.setattr(blocks, "GAIN", np.inf)
+    monkeypatch.setattr(engines.InMemory, "n_chunks", lambda *_: n_threads)
+    X = make(shape, rng)
+    weights = rng.integers(0, 3, len(X)).astype(float)
+    engine = Blocks(X, weights, n_threads)
+    centers = X[rng.permutation(len(X))[:12]]
+    drift = rng.normal(size=centers.shape) * X.std(axis=0) * 2e-3
+    before = np.full(len(X), -1, np.int32)
+    for n in range(40):
+        labels, sums, totals = reference.step(X, centers, weights)
+        step = engine.step(centers)
+        assert step.n_changed == (labels != before).sum()
+        same(engine.label(centers), labels)
+        exact = lloyd.exact_totals(engine, step, labels)
+        same(exact, np.column_stack([sums, totals]))
+        before = labels
+        drift[rng.integers(12)] *= rng.choice([0.0, 0.5, 3.0], p=[0.05, 0.5, 0.45])
+        centers = centers + drift * rng.uniform(0.5, 1.0)
+        if n % 10 == 9:  # away, two to one place, and on from there
+            centers = centers[::-1].copy()
+            centers[5] = centers[4]
+    # Leaves of these are points, which one center wins.
+    few_values = shape in ("equal", "two_values", "mostly_one")
+    assert engine.counts["steps in leaves only"] > 20 or few_values
+
+
+def test_too_many_leaves_to_be_written_down(rng, monkeypatch):
+    monkeypatch.setattr(blocks, "GAIN", np.inf)
+    X = make("normal", rng)
+    engine = Blocks(X, None, 1)
+    engine._notes = np.empty((1, 40), np.int64)
+    for n in range(6):
+        centers = X[:9] + n * 1e-3
+        engine.step(centers)
+        same(engine.label(centers), reference.assign(X, centers)[0])
+    assert engine.counts["steps in leaves only"] == 0
 
 
 def test_most_samples_are_never_looked_at(rng):

@@ -11,20 +11,30 @@ the few centers of the leaf's list.
 A node that keeps its owner costs nothing more: the sums of a step are those of the step
 before, brought up to date by the nodes and samples that changed sides.
 
+Once centers move little, a step goes down with some way allowed to each of them, and
+leaves a list only what is beaten wherever that takes them. Until one has gone farther,
+steps look at the undecided leaves only.
+
 Pelleg and Moore, Accelerating exact k-means algorithms with geometric reasoning
 (1999); Kanungo et al., An efficient k-means clustering algorithm (2002), section 2.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from fastkm.engines.base import Array, InMemory, Step
+from fastkm.engines.movements import movements
 from fastkm.exactsum import ExactSum
 from fastkm.kernels import blocks, kdtree
 
+# Steps that a descent allows for: (most, square of them by share of changed rows), and
+# what a step in leaves may cost, by that of a descent.
+MOST_FOLLOWED, WIDER, GAIN = 100, 1.0, 0.6
+NO_WAY, NO_KEYS = np.empty(0), np.empty(0, np.float32)
 MOST_UNROLLED = 4  # features up to which the kernel is compiled for their number
 
 
@@ -55,6 +65,18 @@ def dominance(n_features: int) -> tuple[float, float]:
     are subnormal. It is not asked where A exceeds 1e300: up to there nothing of a
     overflows, and where D_b(v) does, the test fails. A center that equals a leaves the
     list if its index is higher: all its distances are the same.
+
+    While a and b move by at most w together, a' and b' are the places where they come
+    to, and B is to b what A is to a: sqrt(S_b') - sqrt(S_a') is at least e = h(v) /
+    (sqrt(A) + sqrt(B)) - w. By 3, b' loses to a' in all of the box if e > 2 g
+    sqrt(S_a') + sqrt(3 d t), as the difference of the squares is then at least
+    e (2 sqrt(S_a') + e), where sqrt(S_a') is at most sqrt(A) + w. So the right side
+    above gets
+
+        (sqrt(A) + sqrt(B)) (w (1 + 2^-20) + slope sqrt(A) + sqrt(floor))
+
+    more; the part of w, 2^-20, is far more than 2 g and all roundings of this. Boxes
+    that are a point, and centers that are equal, are nothing special then.
     """
     info = np.finfo(np.float64)
     factor = 8 * (n_features + 4)
@@ -129,10 +151,12 @@ class Blocks(InMemory):
     """The engine of this module (see there).
 
     Memory beyond X, per sample: a copy in the order of the tree, weights too if given;
-    8 bytes for its index and label; some 5 n_features + 6 bytes of nodes. While labels
-    are found, per thread the lists of centers on a path.
+    8 bytes for its index and label, 2 for lists of undecided leaves; some 5 n_features
+    + 6 bytes of nodes. While labels are found, per thread the lists of centers on a
+    path.
 
-    Counts the nodes that were visited, and the samples that were compared one by one.
+    Counts the nodes that were visited, the samples that were compared one by one, and
+    the steps that only looked at leaves.
     """
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
@@ -146,18 +170,27 @@ class Blocks(InMemory):
         self._sorted_labels = np.empty(self.n_samples, np.int32)
         self._expected = np.ones(blocks.MOST_UNITS, np.int64)
         self._loads = self._expected.copy()
+        n_parts = max(1, n_threads)
+        n_numbers = 1024 + self.n_samples // (4 * n_parts)
+        self._notes = np.empty((n_parts, n_numbers), np.int64)
+        self._n_noted = np.zeros(n_parts, np.int64)
+        self._used = np.empty(self._notes.shape)
+        self._keys = np.empty(self.n_samples, np.float32)
+        self._spent = NO_WAY  # by each center since it was allowed some way
         self._n_clusters = 0
-        self._nanoseconds = 20.0 * X.size  # of a step; the first is a guess
+        # Of a descent, the first is a guess; but for new nodes; of a step in leaves.
+        self._nanoseconds = 20.0 * X.size
+        self._nanoseconds_down = self._nanoseconds_followed = 0.0
 
     def step(self, centers: Array) -> Step:
-        self._centers = centers = centers.astype(np.float64)
+        before, self._centers = self._centers, centers.astype(np.float64)
         if len(centers) != self._n_clusters:
             self._forget(len(centers))
-        step = self._descend(centers)
+        step = self._step(before)
         # Differences gather slack where the sums round: taken anew, they have less.
         if np.count_nonzero(step.totals.slack) and step.totals.rounded()[1].any():
             self._forget(len(centers))
-            step = self._descend(centers)._replace(n_changed=step.n_changed)
+            step = self._descend(NO_WAY)._replace(n_changed=step.n_changed)
         return step
 
     def _forget(self, n_clusters: int) -> None:
@@ -165,8 +198,66 @@ class Blocks(InMemory):
         self._everyone = np.ones(n_clusters, bool)
         self._totals = self.no_totals(n_clusters)
         self._owners[:] = blocks.NOBODY
+        self._allowed = NO_WAY
+        self._n_changed = self._n_rows = self.n_samples
 
-    def _descend(self, centers: Array) -> Step:
+    def _step(self, before: Array) -> Step:
+        """Go down, or look at leaves only where no center has gone too far for that."""
+        n_steps = self._steps_to_allow()
+        if not (n_steps or len(self._allowed)):
+            return self._descend(NO_WAY)
+        moves = movements(before, self._centers)
+        if len(self._allowed):
+            self._spent = np.nextafter(self._spent + moves, np.inf)
+            if (self._spent <= self._allowed).all():
+                return self._follow(moves)
+        return self._descend(n_steps * np.maximum(moves, moves.mean()))
+
+    def _steps_to_allow(self) -> float:
+        """How many steps a descent should allow for; 0 if that would not pay.
+
+        A strip of leaves along the borders is undecided. By as much of it as there are
+        samples in it that change, borders sweep on in a step; the strip is wider by
+        that for each step that is allowed for. Some five times as many samples are
+        compared as change.
+        """
+        n_changed = max(1, self._n_changed)
+        n_steps = min(MOST_FOLLOWED, math.sqrt(WIDER * self._n_rows / n_changed))
+        followed = 1.5 * (self._n_rows + 2 * n_steps * n_changed) + 260.0 * n_changed
+        return n_steps if followed < GAIN * self._nanoseconds_down else 0.0
+
+    def _follow(self, moves: Array) -> Step:
+        """Carry out a step in the leaves that the last descent left undecided."""
+        tree = self.tree
+        counts = blocks.follow(
+            min(len(self._totals), self.n_chunks(self._nanoseconds_followed)),
+            self._features,
+            tree.rows,
+            tree.weights,
+            self._centers,
+            self._spent,
+            moves,
+            self._sorted_labels,
+            self._totals,
+            self._notes,
+            self._n_noted,
+            self._keys,
+            self._used,
+        )
+        n_changed, n_rows, n_compared = map(sum, zip(*counts, strict=True))
+        self.counts["steps in leaves only"] += 1
+        self._nanoseconds_followed = 1.5 * n_rows + 50.0 * n_compared
+        return self._done(n_changed, n_compared)
+
+    def _done(self, n_changed: int, n_compared: int) -> Step:
+        self.counts["samples compared one by one"] += n_compared
+        self._n_changed = n_changed
+        # A copy: `assign` takes steps as well.
+        totals = self._totals.copy() if len(self._totals) == 1 else self._totals
+        return Step(self.joined(totals, self._n_clusters), n_changed, self._everyone)
+
+    def _descend(self, allowed: Array) -> Step:
+        """Carry out a step, with some way allowed to each center from here, or none."""
         n_chunks = min(len(self._totals), self.n_chunks(self._nanoseconds))
         tree = self.tree
         counts = blocks.descend(
@@ -181,23 +272,34 @@ class Blocks(InMemory):
             tree.origins,
             tree.next_nodes,
             tree.last_nodes,
-            centers,
+            self._centers,
+            allowed,
             self._owners,
             self._sorted_labels,
             self._totals,
             self._expected,
             self._loads,
+            self._notes,
+            self._n_noted,
+            self._keys if len(allowed) else NO_KEYS,
+            self._used,
         )
         self._expected, self._loads = self._loads, self._expected
         sums = map(sum, zip(*counts, strict=True))
         n_changed, n_visited, n_compared, n_pairs, n_new = sums
         self.counts["nodes visited"] += n_visited
-        self.counts["samples compared one by one"] += n_compared
-        # A step that divides nodes, 1.5 us for each new one, is followed by others.
-        self._nanoseconds = 50.0 * n_visited + 1.3 * n_pairs + 700.0 * n_new
-        # A copy: `assign` goes down the tree as well.
-        totals = self._totals.copy() if len(self._totals) == 1 else self._totals
-        return Step(self.joined(totals, len(centers)), n_changed, self._everyone)
+        self._n_noted[n_chunks:] = 0
+        if len(allowed):
+            self._spent = np.zeros(len(allowed))
+            self._nanoseconds_followed = 1.5 * n_compared + 50.0 * n_changed
+            self._allowed = NO_WAY if self._n_noted.min() == blocks.MANY else allowed
+        else:
+            per_node = 40.0 * self.n_features
+            self._nanoseconds_down = per_node * n_visited + 1.3 * n_pairs
+            # A step that divides nodes, 1.5 us for each new one, is followed by others.
+            self._nanoseconds = self._nanoseconds_down + 700.0 * n_new
+            self._n_rows, self._allowed = n_compared, NO_WAY
+        return self._done(n_changed, n_compared)
 
     def sums(self, labels: Array, n_clusters: int) -> Step:
         if n_clusters > 1:

@@ -1,6 +1,8 @@
 """Nearest centers, found going down a k-d tree: same bits as `reference.step`.
 
-Each node inherits the list of centers that its parent kept, and prunes it.
+Each node inherits the list of centers that its parent kept, and prunes it. Leaves that
+are left with several are written down (`descend`), and as long as no center has moved
+farther than was allowed for, only they are looked at again (`follow`).
 """
 
 import math
@@ -10,7 +12,7 @@ import numpy as np
 from fastkm.kernels._jit import inlined, rolled
 from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, two_sum
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, rounded_down, two_sum
 from fastkm.kernels.kdtree import (
     BLOCK,
     CHILD,
@@ -26,6 +28,7 @@ from fastkm.kernels.kdtree import (
 from fastkm.kernels.select import greater, lesser
 
 NOBODY, MIXED = -1, -2
+MANY = -1  # numbers, more than fit
 SPLIT = 7  # level whose nodes are shared out among the threads
 MOST_UNITS = 1 << SPLIT
 VISIT = 40  # work on a node, where a pair of row and center is 1 (1.3 ns)
@@ -34,11 +37,15 @@ LARGEST = 1e300  # squared distance up to which `dominance` holds
 
 
 @inlined
-def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
+def prune(
+    boxes, node, n_features, centers, allowed, lists, at, size, out, slope, floor
+):
     """Copy the candidates that may win in the box to lists[out:]; returns how many.
 
+    Now, or when each has moved as far as is `allowed`, if anything is.
     Margins: `engines.blocks.dominance`.
     """
+    moving = allowed.size > 0
     # The leader: the nearest to the middle.
     leader, least = lists[at], math.inf
     for c in range(at, at + size):
@@ -58,23 +65,32 @@ def prune(boxes, node, n_features, centers, lists, at, size, out, slope, floor):
         high = boxes[node, UPPER, f] - centers[leader, f]
         farthest += greater(low * low, high * high)
         is_point &= boxes[node, LOWER, f] == boxes[node, UPPER, f]
-    if is_point:  # the middle is the sample: the distances were D
+    if is_point and not moving:  # the middle is the sample: the distances were D
         lists[out] = leader
         return 1
     room = slope * farthest + floor
+    reach = math.sqrt(farthest)
+    more = slope * reach + math.sqrt(floor)
     certain = farthest <= LARGEST
     kept = out
     for c in range(at, at + size):
         j = lists[c]
-        mine, its = 0.0, 0.0
-        equal = True
+        mine, its, its_farthest = 0.0, 0.0, 0.0
+        equal = not moving
         for f in range(n_features):
             a, b = centers[leader, f], centers[j, f]
             corner = boxes[node, LOWER if a > b else UPPER, f]
             mine += (corner - a) * (corner - a)
             its += (corner - b) * (corner - b)
             equal &= a == b
-        beaten = certain & (its - mine > slope * its + room)
+            if moving:
+                low, high = boxes[node, LOWER, f] - b, boxes[node, UPPER, f] - b
+                its_farthest += greater(low * low, high * high)
+        needed = slope * its + room
+        if moving:
+            way = (allowed[leader] + allowed[j]) * (1 + 2.0**-20) + more
+            needed += (reach + math.sqrt(its_farthest)) * way
+        beaten = certain & (its - mine > needed)
         beaten |= equal & (j > leader)
         lists[kept] = j
         kept += not beaten
@@ -103,8 +119,11 @@ def move_node(sums, node, n_features, totals, part, j, sign):
 
 
 @inlined
-def nearest(columns, width, n_features, centers, lists, at, size, best, index):
-    """Index of the nearest candidate of each sample in the columns."""
+def nearest(columns, width, n_features, centers, lists, at, size, best, other, index):
+    """Index of the nearest candidate of each sample, its distance and the next one."""
+    for lane in range(width):
+        best[lane] = other[lane] = math.inf
+        index[lane] = lists[at]
     for c in range(at, at + size):
         j = lists[c]
         for lane in range(width):
@@ -112,9 +131,66 @@ def nearest(columns, width, n_features, centers, lists, at, size, best, index):
             for f in range(n_features):
                 difference = columns[f * BLOCK + lane] - centers[j, f]
                 square += difference * difference
-            closer = c == at or square < best[lane]
+            closer = square < best[lane]
+            farther = best[lane] if closer else square
             best[lane] = square if closer else best[lane]
             index[lane] = j if closer else index[lane]
+            other[lane] = farther if farther < other[lane] else other[lane]
+
+
+@inlined
+def key_of(best, other, room, n_features):
+    """What the room of a row must come to for its label to change.
+
+    `engines.skips` has the proof; here the two distances are exact.
+    """
+    reach = math.sqrt(other)
+    rounding = (n_features + 8) * 2.0**-50 * reach + math.sqrt(n_features * 2.0**-1070)
+    lead = (reach - math.sqrt(best)) * (1 - 2.0**-40) - rounding
+    return rounded_down(lead + room) if reach < 1e150 else np.float32(-math.inf)
+
+
+@inlined
+def compare(
+    rows, weights, start, opened, n_open, centers, lists, at, size, block, labels, keys,
+    spent, used, totals, part,
+):  # fmt: skip
+    """Label the rows start + opened[:n_open]; returns how many changed, as sums do.
+
+    There may be no keys to write.
+    """
+    n_features, columns, best, other, index = block
+    for lane in range(n_open):
+        for f in range(n_features):
+            columns[f * BLOCK + lane] = rows[start + opened[lane], f]
+    nearest(
+        columns,
+        (n_open + 7) & ~7,  # whole vectors: the other lanes hold anything
+        n_features,
+        centers,
+        lists,
+        at,
+        size,
+        best,
+        other,
+        index,
+    )
+    if keys.size:
+        for lane in range(n_open):
+            room = spent[index[lane]] + used
+            key = key_of(best[lane], other[lane], room, n_features)
+            keys[start + opened[lane]] = key
+    n_changed = 0
+    for lane in range(n_open):
+        i = start + opened[lane]
+        after, before = index[lane], labels[i]
+        if after != before:
+            move_row(rows, weights, i, n_features, totals, part, after, 1.0)
+            if before != NOBODY:
+                move_row(rows, weights, i, n_features, totals, part, before, -1.0)
+            labels[i] = after
+            n_changed += 1
+    return n_changed
 
 
 @inlined
@@ -149,11 +225,16 @@ def descend(
     next_nodes,
     last_nodes,
     centers,
+    allowed,
     owners,
     labels,
     totals,
     expected,
     loads,
+    notes,
+    n_noted,
+    keys,
+    used,
 ):
     """Bring owners, labels and totals (n_chunks, 3, n_clusters, ..) to the centers.
 
@@ -161,7 +242,10 @@ def descend(
     children, or in a leaf labels, of its rows. Where an ancestor is not MIXED they mean
     nothing. expected (MOST_UNITS,) is how much work each unit (`is_unit`) may be, and
     loads what it was; a chunk has neighbouring units, and mostly those of the step
-    before, which are in its cache.
+    before, which are in its cache. notes[chunk] gets, for `follow`, of each leaf that
+    is compared: first and last row, number of candidates, and these; n_noted[chunk]
+    numbers in all, or MANY if there are more than fit. keys (n_samples,) get what
+    `follow` goes by, unless there are none.
     Returns how many rows changed their label, nodes were visited, rows and pairs of row
     and center were compared, and nodes are new.
     """
@@ -173,8 +257,12 @@ def descend(
     size = zeros(MOST_LEVELS, np.int64)
     lists = empty((MOST_LEVELS + 1) * n_clusters, np.int32)  # most is never touched
     columns = zeros(n_features * BLOCK, np.float64)
-    best = empty(BLOCK, np.float64)
-    index = empty(BLOCK, np.int32)
+    best, other = empty(BLOCK, np.float64), empty(BLOCK, np.float64)
+    block = n_features, columns, best, other, empty(BLOCK, np.int32)
+    everyone = empty(BLOCK, np.int64)
+    for row in range(BLOCK):
+        everyone[row] = row
+    nothing_spent = zeros(n_clusters, np.float64)
     for j in range(n_clusters):
         lists[j] = j
     size[0] = n_clusters
@@ -182,7 +270,7 @@ def descend(
     for u in range(expected.size):
         total += expected[u]
     unit, done = -1, 0
-    n_changed = n_visited = n_compared = n_pairs = n_new = 0
+    n_changed = n_visited = n_compared = n_pairs = n_new = noted = 0
     top = 0
     stack[0, 0], stack[0, 1] = 1, 0
     while top >= 0:
@@ -206,8 +294,9 @@ def descend(
         if kept > 1:
             out = at + kept
             kept = prune(
-                boxes, node, n_features, centers, lists, at, kept, out, slope, floor
-            )
+                boxes, node, n_features, centers, allowed, lists, at, kept, out, slope,
+                floor,
+            )  # fmt: skip
             at = out
         begin[level + 1], size[level + 1] = at, kept
         if kept > 1 and child < 0:
@@ -245,34 +334,87 @@ def descend(
             n_compared += last - first
             n_pairs += kept * (last - first)
             loads[unit] += kept * (last - first)
+            noted = note(notes[chunk], used[chunk], noted, first, last, lists, at, kept)
         for start in range(first, last, BLOCK):
-            width = lesser(BLOCK, last - start)
-            for lane in range(width):
-                for f in range(n_features):
-                    columns[f * BLOCK + lane] = rows[start + lane, f]
-            nearest(
-                columns,
-                (width + 7) & ~7,  # whole vectors: the other lanes hold anything
-                n_features,
-                centers,
-                lists,
-                at,
-                kept,
-                best,
-                index,
-            )
-            for lane in range(width):
-                i = start + lane
-                after, before = index[lane], labels[i]
-                if after != before:
-                    move_row(rows, weights, i, n_features, totals, chunk, after, 1.0)
-                    if before != NOBODY:
-                        move_row(
-                            rows, weights, i, n_features, totals, chunk, before, -1.0
-                        )
-                    labels[i] = after
-                    n_changed += 1
+            n_changed += compare(
+                rows, weights, start, everyone, lesser(BLOCK, last - start), centers,
+                lists, at, kept, block, labels, keys, nothing_spent, 0.0, totals, chunk,
+            )  # fmt: skip
+    n_noted[chunk] = noted
     return n_changed, n_visited, n_compared, n_pairs, n_new
+
+
+@inlined
+def note(notes, used, noted, first, last, lists, at, size):
+    """Append a leaf and its candidates to notes; returns how many numbers there are."""
+    if noted == MANY or noted + 3 + size > notes.size:
+        return MANY
+    used[noted] = 0.0
+    notes[noted], notes[noted + 1], notes[noted + 2] = first, last, size
+    for c in range(size):
+        notes[noted + 3 + c] = lists[at + c]
+    return noted + 3 + size
+
+
+@inlined
+def list_open(labels, keys, spent, used, opened):
+    """List the rows of a block whose label may have changed; returns how many."""
+    n_open = 0
+    for row in range(labels.size):  # vector instructions, as there is no exit
+        n_open += not spent[np.uint32(labels[row])] + used < keys[row]
+    if n_open:
+        n_open = 0
+        for row in range(labels.size):
+            opened[n_open] = row
+            n_open += not spent[np.uint32(labels[row])] + used < keys[row]
+    return n_open
+
+
+@parallel
+def follow(
+    chunk, n_chunks, features, rows, weights, centers, spent, moves, labels, totals,
+    notes, n_noted, keys, used,
+):  # fmt: skip
+    """Bring labels and totals (n_parts, ...) to the centers, in the leaves of notes.
+
+    notes (n_parts, ...), n_noted (n_parts,) and keys are as `descend` left them; since
+    then the centers have `spent` some way, and in this step `moves` of it. A row is
+    compared unless its key says that its label stays (`engines.skips`): above what its
+    center has spent, and what in each step the farthest of the leaf's candidates did;
+    the latter is added up in `used` (n_parts, ...) at the leaf's place.
+    Returns how many rows changed their label, rows are in leaves, rows were compared.
+    """
+    n_features = len(features)
+    columns = zeros(n_features * BLOCK, np.float64)
+    best, other = empty(BLOCK, np.float64), empty(BLOCK, np.float64)
+    block = n_features, columns, best, other, empty(BLOCK, np.int32)
+    opened = empty(BLOCK, np.int64)
+    n_changed = n_rows = n_compared = 0
+    for part in range(chunk, n_noted.size, n_chunks):
+        leaf = 0
+        while leaf < n_noted[part]:
+            first, last = notes[part, leaf], notes[part, leaf + 1]
+            size, at = notes[part, leaf + 2], leaf + 3
+            farthest = 0.0
+            for c in range(at, at + size):
+                farthest = greater(farthest, moves[notes[part, c]])
+            used[part, leaf] += farthest
+            for start in range(first, last, BLOCK):
+                stop = lesser(start + BLOCK, last)
+                n_open = list_open(
+                    labels[start:stop], keys[start:stop], spent, used[part, leaf],
+                    opened,
+                )  # fmt: skip
+                if n_open:
+                    n_changed += compare(
+                        rows, weights, start, opened, n_open, centers, notes[part], at,
+                        size, block, labels, keys, spent, used[part, leaf], totals,
+                        part,
+                    )  # fmt: skip
+                n_compared += n_open
+            n_rows += last - first
+            leaf = at + size
+    return n_changed, n_rows, n_compared
 
 
 @parallel
