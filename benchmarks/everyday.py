@@ -67,7 +67,7 @@ def measure(size: Size, n_rounds: int) -> list[tuple[float, float]]:
         ]
         for fit in fits:
             fit()  # compile, start threads
-        turns = [[data.elapsed(fit) for fit in fits] for _ in range(n_rounds)]
+        turns = [[data.twice(fit) for fit in fits] for _ in range(n_rounds)]
         own, other = map(min, zip(*turns, strict=True))
         pairs.append((own, other))
     return pairs

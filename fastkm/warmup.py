@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastkm.api import kmeans
+from fastkm.engines.base import NONE, Array, read_only
+from fastkm.engines.blocks import Blocks
+from fastkm.engines.span import Span
 from fastkm.metrics import inertia, squared_distances
 
 # Engine and number of features; the code for few features is made for each number.
@@ -39,5 +42,26 @@ def warmup() -> None:
             squared_distances(X[:10], X[:10])
             inertia(X, X[:3])
             kmeans(X[:50], 3, random_state=0)  # whole in one kernel
+            if engine == "blocks":
+                steps_in_leaves(X, X[:3].astype(np.float64))
+            if engine == "skips":
+                label_by_coordinates(X, X[:3].astype(np.float64))
             if engine in ("lanes", "prefix"):  # few features and many, in chunks
                 kmeans(X, 3, random_state=0, max_iter=2, max_memory=2**16)
+
+
+def steps_in_leaves(X: Array, centers: Array) -> None:
+    """Do what `engines.blocks` does once centers move little."""
+    engine = Blocks(X, None, 1)
+    engine.step(centers)
+    at_rest = np.zeros(len(centers))
+    engine._descend(at_rest)
+    engine._follow(at_rest)
+
+
+def label_by_coordinates(X: Array, centers: Array) -> None:
+    """Do what `engines.span` does where there are millions of numbers."""
+    labels, keys = np.empty(len(X), np.int32), np.empty(len(X), np.float32)
+    span = Span(1, read_only(X), X[0], centers)
+    queue, room = np.arange(len(X)), np.zeros(len(centers))
+    span.label(1, queue, NONE, centers, labels, keys, room)

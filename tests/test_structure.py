@@ -69,7 +69,7 @@ ROOMS = {
         *("api", "arguments", "checkpoint", "engines", "estimator", "fits", "lloyd"),
         *("shares", "small", "sources", "validation"),
     },
-    "warmup": {"api", "metrics"},
+    "warmup": {"api", "engines", "metrics"},
 }
 NUMBA_ROOMS = {"kernels"}
 LIGHT = "numpy", "numba"

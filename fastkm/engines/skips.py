@@ -38,6 +38,8 @@ from fastkm.engines.span import Spans
 from fastkm.engines.tiles import NO_KEYS, NO_ROOM, Tiles, nanoseconds
 from fastkm.kernels import skips
 
+MANY = 1 / 4  # of the samples
+
 
 class Open(NamedTuple):
     """Samples that are not skipped: left[chunk] of each chunk, first in its queue.
@@ -88,17 +90,21 @@ class Skips(Tiles):
             return super().relabel(centers, touched)
         labels = self._labels
         opened = self._list(centers, keep=True)
-        before = labels[opened.samples]
-        self._label(opened, centers, labels, keep=True)
-        if not len(before):
+        samples = opened.samples
+        if not len(samples):
+            self._label(opened, centers, labels, keep=True)
             return 0
+        if len(samples) > MANY * self.n_samples:
+            samples = NONE  # all: in their order, they take less
+        before = labels[samples] if len(samples) else labels.copy()
+        self._label(opened, centers, labels, keep=True)
         return self.update(
             before,
             labels,
             self._totals,
             touched,
             expected=self._n_changed,
-            samples=opened.samples,
+            samples=samples,
         )
 
     def _list(self, centers: Array, keep: bool) -> Open:

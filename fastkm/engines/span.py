@@ -25,7 +25,7 @@ import math
 
 import numpy as np
 
-from fastkm.engines.base import Array
+from fastkm.engines.base import Array, read_only
 from fastkm.engines.basis import in_groups, pack_basis
 from fastkm.engines.lanes import block_rows
 from fastkm.engines.products import orthonormal, product
@@ -51,7 +51,7 @@ class Span:
         self.shift = shift.astype(np.float64)
         self.directions = orthonormal((centers - self.shift).T)
         self.basis = pack_basis(self.directions)
-        self.rows = np.empty((len(X), len(centers) + 1), np.float32)
+        rows = np.empty((len(X), len(centers) + 1), np.float32)
         prefix.project(
             n_chunks,
             X,
@@ -59,8 +59,9 @@ class Span:
             self.basis.packed,
             len(centers),
             self.basis.rest_error,
-            self.rows,
+            rows,
         )
+        self.rows = read_only(rows)  # as samples are: one compiled version for both
 
     def label(
         self,
