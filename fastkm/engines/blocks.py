@@ -151,9 +151,9 @@ class Blocks(InMemory):
     """The engine of this module (see there).
 
     Memory beyond X, per sample: a copy in the order of the tree, weights too if given;
-    8 bytes for its index and label, 2 for lists of undecided leaves; some 5 n_features
-    + 6 bytes of nodes. While labels are found, per thread the lists of centers on a
-    path.
+    8 bytes for its index and label; some 5 n_features + 6 bytes of nodes; for steps in
+    leaves 8 more, touched as far as leaves are undecided. While labels are found, per
+    thread the lists of centers on a path.
 
     Counts the nodes that were visited, the samples that were compared one by one, and
     the steps that only looked at leaves.
@@ -178,9 +178,8 @@ class Blocks(InMemory):
         self._keys = np.empty(self.n_samples, np.float32)
         self._spent = NO_WAY  # by each center since it was allowed some way
         self._n_clusters = 0
-        # Of a descent, the first is a guess; but for new nodes; of a step in leaves.
-        self._nanoseconds = 20.0 * X.size
-        self._nanoseconds_down = self._nanoseconds_followed = 0.0
+        # Of a descent, the first is a guess; of a step in leaves.
+        self._nanoseconds, self._nanoseconds_followed = 20.0 * X.size, 0.0
 
     def step(self, centers: Array) -> Step:
         before, self._centers = self._centers, centers.astype(np.float64)
@@ -200,6 +199,7 @@ class Blocks(InMemory):
         self._owners[:] = blocks.NOBODY
         self._allowed = NO_WAY
         self._n_changed = self._n_rows = self.n_samples
+        self._nanoseconds_down = 0.0  # of a descent, but for new nodes
 
     def _step(self, before: Array) -> Step:
         """Go down, or look at leaves only where no center has gone too far for that."""
