@@ -40,7 +40,7 @@ def follow(name: str) -> list[dict[str, Any]]:
             before = Counter(engine.counts)
             seconds.clear()
             start = time.perf_counter()
-            moved = lloyd._next_centers(engine, run)
+            moved = lloyd._next_centers(engine, run, lloyd.LLOYD)
             whole = time.perf_counter() - start
             labels = seconds["step"] - seconds["update"]
             n_moved = int((moved != run.centers).any(axis=1).sum())
