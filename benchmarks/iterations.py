@@ -38,6 +38,7 @@ def follow(name: str) -> list[dict[str, Any]]:
         run, records = lloyd.Run(centers), []
         for _ in range(MOST_ITERATIONS):
             before = Counter(engine.counts)
+            run.n_iter += 1
             seconds.clear()
             start = time.perf_counter()
             moved = lloyd._next_centers(engine, run, lloyd.LLOYD)
