@@ -14,6 +14,7 @@ from fastkm.engines.base import Array
 MOST_TERMS = 2**18  # of a piece
 NARROW = 32  # columns of a piece, if there are more
 LARGE = 2**25  # terms of a product for whose sake the threads may wait
+FEW = 2**13  # numbers whose reflections one thread takes
 
 
 def product(a: Array, b: Array) -> Array:
@@ -33,13 +34,16 @@ def product(a: Array, b: Array) -> Array:
 
 
 def orthonormal(a: Array) -> Array:
-    """Orthonormal columns with the span of a's, by `product`.
+    """Orthonormal columns with the span of a's.
 
-    Twice by Cholesky's factor, as Yamamoto, Nakatsukasa, Yanagisawa and Fukaya,
-    Roundoff error analysis of the CholeskyQR2 algorithm (2015), algorithm 2; where the
-    columns are too close to dependent for that, by Householder's reflections.
+    Of few numbers by Householder's reflections. Else twice by Cholesky's factor, as
+    Yamamoto, Nakatsukasa, Yanagisawa and Fukaya, Roundoff error analysis of the
+    CholeskyQR2 algorithm (2015), algorithm 2, unless the columns are too close to
+    dependent for that. (OpenBLAS before that of NumPy 2 wakes threads for it, too.)
     """
     n_columns = a.shape[1]
+    if a.size <= FEW:
+        return np.linalg.qr(a)[0]
     with np.errstate(all="ignore"):
         try:
             q = a
