@@ -20,13 +20,14 @@ FEW = 2**13  # numbers whose reflections one thread takes
 def product(a: Array, b: Array) -> Array:
     """Give a @ b of float64, in pieces unless it is large."""
     n_rows, n_columns, n_terms = len(a), b.shape[1], a.size * b.shape[1]
-    if not MOST_TERMS < n_terms <= LARGE:
+    if n_terms > LARGE:
         return np.asarray(a @ b)
-    width = min(n_columns, NARROW)
-    height = max(1, MOST_TERMS // (len(b) * width))
+    width = max(1, min(n_columns, NARROW))
+    height = max(1, MOST_TERMS // max(1, len(b) * width))
     out = np.empty((n_rows, n_columns))
     for left in range(0, n_columns, width):
-        some = b[:, left : left + width]
+        # A copy: for a matrix and its transpose BLAS has a call that wakes threads.
+        some = b[:, left : left + width].copy()
         for top in range(0, n_rows, height):
             piece = slice(top, top + height), slice(left, left + width)
             out[piece] = a[piece[0]] @ some
