@@ -211,6 +211,8 @@ class Blocks(InMemory):
             self._spent = np.nextafter(self._spent + moves, np.inf)
             if (self._spent <= self._allowed).all():
                 return self._follow(moves)
+        if not n_steps:
+            return self._descend(NO_WAY)
         return self._descend(n_steps * np.maximum(moves, moves.mean()))
 
     def _steps_to_allow(self) -> float:
