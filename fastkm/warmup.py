@@ -8,6 +8,7 @@ from fastkm.api import kmeans
 from fastkm.engines.base import NONE, Array, read_only
 from fastkm.engines.blocks import Blocks
 from fastkm.engines.span import Span
+from fastkm.engines.tiles import label_by
 from fastkm.metrics import inertia, squared_distances
 
 # Engine and number of features; the code for few features is made for each number.
@@ -62,6 +63,6 @@ def steps_in_leaves(X: Array, centers: Array) -> None:
 def label_by_coordinates(X: Array, centers: Array) -> None:
     """Do what `engines.span` does where there are millions of numbers."""
     labels, keys = np.empty(len(X), np.int32), np.empty(len(X), np.float32)
-    span = Span(1, read_only(X), X[0], centers)
+    scores = Span(1, read_only(X), X[0], centers).scores(centers)
     queue, room = np.arange(len(X)), np.zeros(len(centers))
-    span.label(1, queue, NONE, centers, labels, keys, room)
+    label_by(scores, 1, queue, NONE, labels, keys, room)

@@ -31,14 +31,17 @@ def test_runs(offset, n_threads, dtype, monkeypatch):
     check_long_runs(Skips, X, 9, n_threads)
 
 
-@example(seed=1, scale=1e150, step=0.1, on_lattice=False)  # keys beyond float32
-@settings(max_examples=120, deadline=None)
-@given(
+any_walk = given(
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from([1e-300, 1e-160, 1e-44, 1e-30, 1.0, 1e10, 1e38, 1e150]),
     step=st.sampled_from([1e-9, 1e-3, 0.1, 1.0]),
     on_lattice=st.booleans(),
 )
+
+
+@example(seed=1, scale=1e150, step=0.1, on_lattice=False)  # keys beyond float32
+@settings(max_examples=120, deadline=None)
+@any_walk
 def test_any_walk_of_the_centers(seed, scale, step, on_lattice):
     """Small and large movements, some centers at rest, ties; assign in between."""
     rng = np.random.default_rng(seed)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from cases import DTYPES
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 from test_contract import check_long_runs, same
+from test_skips import any_walk
 
 from fastkm import engines, kmeans, reference
 from fastkm.engines import span
@@ -45,12 +45,7 @@ def test_runs(rng, offset, n_threads, dtype, monkeypatch):
 
 
 @settings(max_examples=120, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    scale=st.sampled_from([1e-300, 1e-160, 1e-44, 1e-30, 1.0, 1e10, 1e38, 1e150]),
-    step=st.sampled_from([1e-9, 1e-3, 0.1, 1.0]),
-    on_lattice=st.booleans(),
-)
+@any_walk
 @pytest.mark.usefixtures("always")
 def test_any_walk_of_the_centers(seed, scale, step, on_lattice):
     """Within their span and out of it, some at rest, ties, centers that coincide."""
@@ -78,7 +73,7 @@ def test_the_margin_covers_every_error(rng, dtype, scale):
     centers = X[:5].astype(np.float64)
     made = span.Span(1, X, shift, centers)
     for moved in (centers, centers * 1.1 + centers[0] / 7, centers[::-1] + X[7] / 9):
-        packed, norms, margin = made.pack_scores(moved)
+        _, _, packed, norms, margin = made.scores(moved)
         m0, m1, m2, floor, stretch, m3, n_features = margin
         assert n_features == 30
         columns = packed.reshape(-1, 6, engines.tiles.GROUP)

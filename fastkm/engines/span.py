@@ -22,15 +22,15 @@ and its own rounding, far less than e; twice the sum goes into the margin.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from fastkm.engines.base import Array, read_only
 from fastkm.engines.basis import in_groups, pack_basis
-from fastkm.engines.lanes import block_rows
 from fastkm.engines.products import orthonormal, product
-from fastkm.engines.tiles import float32_serves, score_margin
-from fastkm.kernels import prefix, tiles
+from fastkm.engines.tiles import Scores, float32_serves, score_margin
+from fastkm.kernels import prefix
 from fastkm.kernels.vectors import GROUP
 
 LARGE = 2**22  # numbers in X, which do not stay in a cache
@@ -63,49 +63,12 @@ class Span:
         )
         self.rows = read_only(rows)  # as samples are: one compiled version for both
 
-    def label(
-        self,
-        n_chunks: int,
-        queue: Array,
-        left: Array,
-        centers: Array,
-        labels: Array,
-        keys: Array,
-        room: Array,
-    ) -> Array:
-        """`tiles.label_by_scores`: how many of each chunk are left."""
-        scores = self.pack_scores(centers)
-        if scores is None:
-            return left
-        packed, norms, margin = scores
-        width = self.rows.shape[1]
-        undecided = tiles.label_by_scores(
-            n_chunks,
-            self.rows,
-            queue,
-            left,
-            np.zeros(width, np.float32),
-            packed,
-            norms,
-            margin,
-            block_rows(width, packed.nbytes),
-            labels,
-            keys,
-            room,
-        )
-        return np.array(undecided)
-
-    def pack_scores(self, centers: Array) -> tuple[Array, Array, Array] | None:
-        """Centers in these coordinates, their half norms, and the margin (see above).
-
-        None where float32 does not serve.
-        """
+    def scores(self, centers: Array) -> Scores:
+        """Give centers in these coordinates, and the margin (see above)."""
         n_clusters, n_features = centers.shape
         shifted = centers - self.shift
         squares = np.einsum("ij,ij->i", shifted, shifted)
         reach = float(squares.max())
-        if not float32_serves(centers.shape, reach):
-            return None
         reduced = product(shifted, self.directions)
         rest = shifted - product(reduced, self.directions.T)
         margin = score_margin(np.float32, n_features, reach, n_roundings=n_clusters + 1)
@@ -113,7 +76,9 @@ class Span:
         margin[5] = 2.02 * math.sqrt(np.einsum("ij,ij->i", rest, rest).max())
         norms = np.full(-(-n_clusters // GROUP) * GROUP, np.inf, np.float32)
         norms[:n_clusters] = 0.5 * squares
-        return in_groups(-reduced, n_clusters + 1, np.float32), norms, margin
+        packed = in_groups(-reduced, n_clusters + 1, np.float32)
+        no_shift = np.zeros(n_clusters + 1, np.float32)
+        return Scores(self.rows, no_shift, packed, norms, margin)
 
 
 class Spans:
@@ -135,27 +100,29 @@ class Spans:
         """Begin after a first step, in which all samples were read."""
         self.span, self.n_read, self.most_read = None, 0, len(self.X)
 
-    def serve(self, shape: tuple[int, ...]) -> bool:
-        """Whether a span of so many centers with so many features may pay."""
-        n_clusters, n_features = shape
-        is_large = self.X.size >= LARGE and n_clusters > 1
-        return is_large and n_features >= SAVED * (n_clusters + 1)
+    def serve(self, centers: Array) -> bool:
+        """Whether a span of these centers may pay, in float32."""
+        n_clusters, n_features = centers.shape
+        if self.X.size < LARGE or n_clusters < 2:
+            return False
+        reach = float(((centers - self.shift) ** 2).sum(axis=1).max())
+        few = n_features >= SAVED * (n_clusters + 1)
+        return few and float32_serves(centers.shape, reach)
 
     def label(
         self,
         n_chunks: int,
-        queue: Array,
         left: Array,
         centers: Array,
-        labels: Array,
-        keys: Array,
-        room: Array,
+        label: Callable[[Scores, Array], Array],
     ) -> Array:
-        """Label what coordinates decide; returns how many of each chunk are left."""
-        n_queued, about = int(left.sum()), (centers, labels, keys, room)
-        n_left = n_queued
+        """Label what coordinates decide; returns how many of each chunk are left.
+
+        label(scores, left) does so by some scores.
+        """
+        n_queued = n_left = int(left.sum())
         if self.span:
-            left = self.span.label(n_chunks, queue, left, *about)
+            left = label(self.span.scores(centers), left)
             n_left = int(left.sum())
             if 4 * n_left > 3 * n_queued:
                 self.span = None
@@ -163,7 +130,7 @@ class Spans:
             if self._promises(centers):
                 self.span = Span(n_chunks, self.X, self.shift, centers)
                 self.n_read, self.most_read = 0, len(self.X)
-                left = self.span.label(n_chunks, queue, left, *about)
+                left = label(self.span.scores(centers), left)
             else:
                 self.most_read *= 2
         self.n_read += int(left.sum())

@@ -11,7 +11,7 @@ distances. So the labels are the reference's, ties and far-off data included.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,6 +122,16 @@ def nanoseconds(shape: tuple[int, ...]) -> float:
     return n_features * (0.5 + n_clusters / 48)
 
 
+class Scores(NamedTuple):
+    """Samples, and centers packed for them: see `kernels.tiles.label_by_scores`."""
+
+    X: Array
+    shift: Array
+    centers: Array
+    norms: Array
+    margin: Array
+
+
 class Tiles(InMemory):
     """The engine of this module (see there).
 
@@ -163,22 +173,8 @@ class Tiles(InMemory):
             if dtype is np.float32 and not float32_serves(centers.shape, reach):
                 continue
             margin = score_margin(dtype, self.n_features, reach)
-            rows = block_rows(self.n_features, packed.nbytes)
-            undecided = tiles.label_by_scores(
-                n_chunks,
-                self.X,
-                queue,
-                left,
-                self.shift,
-                packed,
-                norms,
-                margin,
-                rows,
-                labels,
-                keys,
-                room,
-            )
-            left = np.array(undecided)
+            scores = Scores(self.X, self.shift, packed, norms, margin)
+            left = label_by(scores, n_chunks, queue, left, labels, keys, room)
             n_left = int(left.sum())
             self.counts[UNDECIDED[dtype]] += n_left
             if not n_left:
@@ -213,3 +209,30 @@ class Tiles(InMemory):
         n_chunks = self.n_chunks(1.0 * centers.size)
         reaches = tiles.pack_scores(n_chunks, centers, self.shift, packed, norms)
         return packed, norms, max(reaches)
+
+
+def label_by(
+    scores: Scores,
+    n_chunks: int,
+    queue: Array,
+    left: Array,
+    labels: Array,
+    keys: Array,
+    room: Array,
+) -> Array:
+    """Write the labels that scores decide; returns how many of each chunk are left."""
+    undecided = tiles.label_by_scores(
+        n_chunks,
+        scores.X,
+        queue,
+        left,
+        scores.shift,
+        scores.centers,
+        scores.norms,
+        scores.margin,
+        block_rows(scores.X.shape[1], scores.centers.nbytes),
+        labels,
+        keys,
+        room,
+    )
+    return np.array(undecided)
