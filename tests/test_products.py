@@ -40,8 +40,10 @@ def test_columns_are_orthonormal_whatever_they_come_from(
     monkeypatch.setattr(products, "FEW", few)
     a = columns(rng)
     q = orthonormal(a)
-    assert np.abs(q.T @ q - np.eye(20)).max() < 1e-12  # as the function promises
-    # Rounding of the size of a's norm.
+    # What `orthonormal` itself asks for, or else it leaves it to reflections.
+    assert np.abs(q.T @ q - np.eye(20)).max() < 1e-12
+    # Sums of 300 terms: 300 roundings of 2^-53 of sqrt(300) max |a| are 6e-13, in the
+    # products here, and fewer of one sign in q.
     assert np.abs(q @ (q.T @ a) - a).max() <= 1e-12 * np.abs(a).max()
 
 
@@ -59,4 +61,5 @@ def test_no_thread_is_left_waiting_awake(rng, n_features):
     make_basis(rows, min(64, n_features * 3 // 4))
     before = time.process_time()
     time.sleep(0.03)
+    # A thread that waits awake takes all of the 0.03 s, one that sleeps nothing.
     assert time.process_time() - before < 0.01
