@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from test_contract import once
 
 from fastkm import engines, farthest_first, kmeans_plusplus, reference, seeding
-from fastkm.engines import sketch
+from fastkm.engines import images, sketch
 from fastkm.engines.basis import make_basis
 from fastkm.engines.chosen import ChosenInMemory
+from fastkm.engines.images import Choice
 from fastkm.engines.sketch import Sketch
 from fastkm.kernels import exact
 
@@ -108,24 +109,29 @@ def with_ties(n, dtype):
     return X
 
 
-def basis_of(closer):
-    """Half of the directions, and how many of them are looked at first."""
+def images_of(kind):
+    """Half of the features or directions; and how many of these are looked at first."""
 
     def choose(X, shift, *_):
-        n_coordinates = (len(shift) + 1) // 2
-        lead = max(1, n_coordinates // 2) if closer else n_coordinates
-        return make_basis(X - shift, n_coordinates), lead
+        half, order = (len(shift) + 1) // 2, np.argsort(-X.var(axis=0))
+        if kind == "features":
+            return Choice(half, order)
+        lead = max(1, half // 2) if kind == "a closer look" else half
+        return Choice(lead, order, make_basis(X - shift, half))
 
     return choose
 
 
+KINDS = ["features", "directions", "a closer look"]
+
+
 @every_init
 @every_dtype
-@pytest.mark.parametrize("closer", [False, True], ids=["one look", "a closer look"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("special", SPECIAL)
-def test_same_samples_from_a_basis(init, special, closer, dtype, monkeypatch):
+def test_same_samples_from_some_images(init, special, kind, dtype, monkeypatch):
     monkeypatch.setattr(sketch, "repays", lambda *_: True)
-    monkeypatch.setattr(sketch, "choose_basis", basis_of(closer))
+    monkeypatch.setattr(sketch, "choose_images", images_of(kind))
     case = SPECIAL[special](dtype)
     check(init, case.X, len(case.centers), case.weights)
 
@@ -177,22 +183,25 @@ def test_a_sketch_is_made_where_it_pays(monkeypatch):
 
 
 @every_dtype
-def test_a_basis_is_chosen_where_it_pays(dtype):
+def test_images_are_chosen_that_pay(dtype):
     near_plane, anywhere = flat(2000, 60, dtype), gaussian(2000, 60, 1, dtype).X
     assert Sketch(engines.Lanes(near_plane, None, 1), 50, 5).packed.size <= 2000 * 10
     assert Sketch(engines.Lanes(anywhere, None, 1), 50, 5).packed.size == 2000 * 60
+    some = gaussian(2000, 300, 1, dtype).X * np.repeat([1, 0.01], [120, 180])
+    made = Sketch(engines.Lanes(some.astype(dtype), None, 1), 50, 5)
+    assert made.packed.size == 2000 * 130 and made.own_reaches.size == 1
     many = Sketch(engines.Lanes(flat(2000, 400, dtype), None, 1), 500, 8)
-    assert many.closer.shape == (2000, sketch.WIDE)
+    assert many.closer.shape == (2000, images.WIDE)
 
 
 @every_dtype
-@pytest.mark.parametrize("closer", [None, False, True], ids=["all", "one", "closer"])
+@pytest.mark.parametrize("kind", ["all", *KINDS])
 @pytest.mark.parametrize("special", SPECIAL)
-def test_no_candidate_leaves_less_than_its_bound(special, closer, dtype, monkeypatch):
+def test_no_candidate_leaves_less_than_its_bound(special, kind, dtype, monkeypatch):
     """Bounds on what candidates leave, against exact sums of exact distances."""
     monkeypatch.setattr(sketch, "repays", lambda *_: True)
-    if closer is not None:
-        monkeypatch.setattr(sketch, "choose_basis", basis_of(closer))
+    if kind != "all":
+        monkeypatch.setattr(sketch, "choose_images", images_of(kind))
     X, _, weights = SPECIAL[special](dtype)[:3]
     some = np.arange(0, len(X), max(1, len(X) // 20))
     for some_weights in (weights, np.random.default_rng(1).gamma(0.3, size=len(X))):
@@ -204,6 +213,7 @@ def test_no_candidate_leaves_less_than_its_bound(special, closer, dtype, monkeyp
             left = np.minimum(distances, chosen.nearest[:, None])
             for t, column in enumerate(left.T):
                 assert least[t] <= reference.inertia(column, some_weights)
+            chosen.potentials(candidates)
             chosen.choose(0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -66,29 +66,42 @@ class ChosenInMemory:
         self, samples: Lanes, first: int, n_clusters: int, n_trials: int
     ) -> None:
         self.samples = samples
-        self.nearest = np.full(samples.n_samples, np.inf)
-        # Exact sums of weight * nearest.
-        self.blocks = np.full((-(-samples.n_samples // BLOCK), 3), np.inf)
-        self.indices: list[int] = []
+        self.indices = [first]
         self.sketch = make_sketch(samples, n_clusters, n_trials)
+        center = samples.rows(np.array([first])).astype(np.float64)
+        labels = np.zeros(samples.n_samples, np.int32)
+        self.nearest = samples.own_distances(center, labels)
+        # Exact sums of weight * nearest.
+        self.blocks = np.empty((-(-samples.n_samples // BLOCK), 3))
         n_tiles = -(-samples.n_samples // LANES_32)
         self.width = self.sketch.packed.size // (n_tiles * LANES_32)
         self.limits = np.full(n_tiles * LANES_32, -HIGHEST, np.int32)
-        self.share, self.n_unbounded, self.is_decisive = 1.0, 0, True
         self.heaviest = float(samples.kernel_weights.max())
         self.kept, self.place_kept = np.empty(samples.n_samples), -1
-        # The first is nearer than none, to all.
-        self.candidates = np.array([first])
-        self.masks = np.full((n_tiles, 1), ALL, MASK)
-        self.choose(0)
+        self.kept_blocks = np.empty_like(self.blocks)
+        self.masks = np.empty((n_tiles, 0), MASK)
+        self.share, self.is_decisive = 1.0, True
+        totals = np.array(seeding.begin(self._n_chunks(5.0), *self._own()))
+        self.total = join_chunks(totals[:, :3])
+        self.n_unbounded = totals[:, 3].sum()
 
     def _n_chunks(self, nanoseconds: float) -> int:
         """Threads for so much work per sample."""
         n_chunks = self.samples.n_chunks(nanoseconds * self.samples.n_samples)
         return min(n_chunks, len(self.blocks))
 
+    def _own(self) -> tuple[Any, ...]:
+        """What is kept about every sample, and what this takes."""
+        sketch = self.sketch
+        return (
+            self.samples.kernel_weights,
+            *(sketch.own_reaches, sketch.norms, sketch.scale, sketch.rounded),
+            *(self.nearest, self.limits, self.blocks),
+        )
+
     def potential(self) -> float:
-        return self.samples.inertia(self.nearest)
+        value, uncertain = self.total.rounded()
+        return self.samples.inertia(self.nearest) if uncertain else float(value)
 
     def draw(self, thresholds: Array) -> Array:
         weights = self.samples.kernel_weights
@@ -108,20 +121,9 @@ class ChosenInMemory:
         if t != self.place_kept:
             self._find(np.array([t]), self.kept)
         self.indices.append(int(self.candidates[t]))
-        changes = seeding.choose(
-            self._n_chunks(0.5 + 5.0 * self.share),
-            self.samples.kernel_weights,
-            t,
-            self.masks,
-            self.kept,
-            self.sketch.own_reaches,
-            self.sketch.norms,
-            self.sketch.scale,
-            self.sketch.rounded,
-            self.nearest,
-            self.limits,
-            self.blocks,
-        )
+        n_chunks = self._n_chunks(0.5 + 5.0 * self.share)
+        kept = self.kept, self.kept_blocks
+        changes = seeding.choose(n_chunks, t, self.masks, *kept, *self._own())
         n_improved, n_unbounded = np.sum(changes, axis=0)
         self.share = n_improved / self.samples.n_samples
         self.n_unbounded += n_unbounded
@@ -201,6 +203,7 @@ class ChosenInMemory:
             places,
             self.masks,
             kept,
+            self.kept_blocks,
             totals,
         )
         values, uncertain = join_chunks(np.moveaxis(totals, 2, 1)).rounded()

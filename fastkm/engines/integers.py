@@ -30,7 +30,9 @@ it fits into an int32 that is less than 1, and `limit_of` adds 2. Left of it |v(
 rest is a score. With |v|^2 <= `SQUARES`, whatever the number of features, it is at
 most 3 * 2^29 < 2^31, and so is every partial sum.
 
-What a is: without a basis, one rounding of each difference, 2^-52. With one, |y~ - y|
+What a is: without a basis, 0. A difference is rounded once, by 2^-53 of itself; P
+clips scale times it, and where this is more than twice what is left, whatever the
+rounding: so it is off by 2^-38 at most, and 1.01 has room. With a basis, |y~ - y|
 <= e N with e = `Basis.error`; and the square of the computed norm of the rest is above
 that of the norm, by at most 2.1 `Basis.rest_error` N^2, before it is rounded up to
 float32: e + sqrt(2.1 rest_error) + 2^-22 for both. Coordinates that underflow in
@@ -44,7 +46,8 @@ most (reach^2 - |v(x) - v(c)|^2) / own^2, the limit less the score.
 The first few integers and the norm of the others are such an image of the integers
 themselves; that norm is rounded, too, so the reach is 1 more: `ROUNDED`.
 
-Where N^2 is 1e37 or more, float32 coordinates may overflow: the reach is infinite.
+Where N^2 is 1e37 or more, float32 coordinates in a basis may overflow: then the reach
+is infinite.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ def rounding(some: Array, n_features: int, basis: Basis | None = None) -> Roundi
     Outliers are clipped: they do not make the integers of all others small.
     """
     n_values = some.shape[1]
-    error = 2.0**-52
+    error = 0.0
     if basis is not None:
         error = basis.error + math.sqrt(2.1 * basis.rest_error) + 2.0**-22
     # Rounded norms of some of the numbers, as `shorten` gives, add 1/2 at most.

@@ -37,6 +37,14 @@ def add_term(total, term):
 
 
 @inlined
+def add_total(total, other):
+    """Add another exact sum to a total."""
+    add_term(total, other[HIGH])
+    add_term(total, other[LOW])
+    total[SLACK] += other[SLACK]
+
+
+@inlined
 def add_cell(totals, part, j, f, term):
     """Add a term to the sum totals[part, :, j, f]."""
     high, error = two_sum(totals[part, HIGH, j, f], term)
@@ -150,9 +158,7 @@ def draw(
     for block in range(block_totals.shape[0]):
         for part in range(3):
             with_block[part] = prefix[part]
-        add_term(with_block, block_totals[block, HIGH])
-        add_term(with_block, block_totals[block, LOW])
-        with_block[SLACK] += block_totals[block, SLACK]
+        add_total(with_block, block_totals[block])
         above = exceeds(with_block, threshold)
         if above == 0:
             for part in range(3):

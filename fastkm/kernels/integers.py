@@ -21,6 +21,7 @@ Array = NDArray[Any]
 LARGEST = 2**14 - 1  # twice as much, with a sign, is an int16
 HIGHEST = 2**31 - 1  # of int32: what nothing is above
 BOUNDED = 3 * 2**29 - 1  # largest limit that less any score is an int32
+NEAREST = 1.5 * 2**52  # plus which numbers are integers
 ROUNDED = 1.01  # by which a distance of rounded norms may exceed that of the norms
 
 
@@ -30,34 +31,49 @@ def round_row(values, i, shift, scale, shrink, row):
     norm, most = np.int64(0), np.float64(LARGEST)
     for f in range(values.shape[1]):
         number = lesser(greater((values[i, f] - shift[f]) * scale, -most), most)
-        value = np.int64(math.floor(number * shrink + 0.5))
+        value = np.int32(number * shrink + NEAREST - NEAREST)
         row[f] = value
-        norm += value * value
+        norm += np.int64(value) * np.int64(value)
     return norm
+
+
+@inlined
+def round_in_ball(values, i, shift, scale, radius, row):
+    """Round (values - shift) * scale, clipped, and shrunk into a ball of some radius.
+
+    Into the leading columns of a row; gives the sum of squares.
+    """
+    norm = round_row(values, i, shift, scale, 1.0, row)
+    # What has so small a norm when it is rounded was in the ball.
+    inside, most = radius - math.sqrt(values.shape[1]) / 2, np.float64(LARGEST)
+    if norm > inside * abs(inside):
+        square = 0.0
+        for f in range(values.shape[1]):
+            number = (values[i, f] - shift[f]) * scale
+            square += lesser(abs(number), most) * lesser(abs(number), most)
+        if square > radius * radius:
+            shrink = radius / math.sqrt(square)
+            norm = round_row(values, i, shift, scale, shrink, row)
+    return norm
+
+
+@inlined
+def rounded_root(square):
+    """Norm of integers, rounded and clipped, of their sum of squares."""
+    return np.int64(lesser(math.sqrt(square), np.float64(LARGEST)) + 0.5)
 
 
 @parallel
 @rolled
 def round_rows(chunk, n_chunks, values, shift, scale, radius, rows, norms):
-    """Round (values - shift) * scale, clipped, and shrunk into a ball of some radius.
+    """Round all features (`round_in_ball`).
 
     Into the leading columns of rows (n_samples, width), int16, of which the others
     stay; norms (n_samples,), int32, get the sums of squares.
     """
     first, last = chunk_bounds(chunk, n_chunks, values.shape[0])
-    # What has so small a norm when it is rounded was in the ball.
-    inside, most = radius - math.sqrt(values.shape[1]) / 2, np.float64(LARGEST)
     for i in range(first, last):
-        norm = round_row(values, i, shift, scale, 1.0, rows[i])
-        if norm > inside * abs(inside):
-            square = 0.0
-            for f in range(values.shape[1]):
-                number = (values[i, f] - shift[f]) * scale
-                square += lesser(abs(number), most) * lesser(abs(number), most)
-            if square > radius * radius:
-                shrink = radius / math.sqrt(square)
-                norm = round_row(values, i, shift, scale, shrink, rows[i])
-        norms[i] = norm
+        norms[i] = round_in_ball(values, i, shift, scale, radius, rows[i])
 
 
 @parallel
@@ -77,7 +93,7 @@ def shorten(chunk, n_chunks, rows, n_lead, lead, norms):
         for f in range(n_lead, rows.shape[1]):
             value = np.int64(rows[i, f])
             square += value * value
-        rest = np.int64(lesser(math.sqrt(square), np.float64(LARGEST)) + 0.5)
+        rest = rounded_root(square)
         lead[i, n_lead] = rest
         norms[i] = norm + rest * rest
 

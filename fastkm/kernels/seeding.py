@@ -14,8 +14,15 @@ import numpy as np
 from fastkm.kernels._jit import inlined, nested, rolled
 from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, chunk_bounds
-from fastkm.kernels.integers import BOUNDED, HIGHEST, limit_of, put_sample
+from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, add_total, chunk_bounds
+from fastkm.kernels.integers import (
+    BOUNDED,
+    HIGHEST,
+    limit_of,
+    put_sample,
+    round_in_ball,
+    rounded_root,
+)
 from fastkm.kernels.lanesums import WIDE, add_lanes, join_lanes
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import lowest_bit, sift
@@ -55,6 +62,40 @@ def pack_sketch(chunk, n_chunks, rows, packed):
             put_sample(rows, tile * LANES_32 + lane, packed, tile * width, lane)
 
 
+@parallel
+@rolled
+def sketch_features(
+    chunk, n_chunks, X, shift, scale, radius, order, n_lead, packed, norms
+):  # fmt: skip
+    """Round features (`integers.round_in_ball`), pack them, find their norms.
+
+    All of them, or where n_lead is less, the first so many of an order and the norm of
+    the others, as `integers.shorten`. Packed as in `pack_sketch`.
+    """
+    n_samples, n_features = X.shape
+    n_columns = n_features if n_lead == n_features else n_lead + 1
+    width = (n_columns + 1) // 2 * 2 * LANES_32
+    rows, lead = empty((1, n_features), np.int16), empty((1, n_columns), np.int16)
+    first, last = chunk_bounds(chunk, n_chunks, packed.size // width)
+    for tile in range(first, last):
+        for lane in range(lesser(LANES_32, n_samples - tile * LANES_32)):
+            i = tile * LANES_32 + lane
+            norm = round_in_ball(X, i, shift, scale, radius, rows[0])
+            if n_lead == n_features:
+                put_sample(rows, 0, packed, tile * width, lane)
+                norms[i] = norm
+                continue
+            square = np.int64(0)
+            for n in range(n_lead):
+                value = np.int64(rows[0, order[n]])
+                lead[0, n] = value
+                square += value * value
+            rest = rounded_root(norm - square)
+            lead[0, n_lead] = rest
+            put_sample(lead, 0, packed, tile * width, lane)
+            norms[i] = square + rest * rest
+
+
 @nested
 def pack_candidates(sketch, n_pairs, samples, own_reaches, sketch_norms, packed, norms):
     """Pack samples as `simd.sift` wants centers: their numbers times -2.
@@ -67,7 +108,7 @@ def pack_candidates(sketch, n_pairs, samples, own_reaches, sketch_norms, packed,
         norms[place] = HIGHEST
     for t in range(samples.size):
         i = samples[t]
-        if own_reaches[i] == math.inf:
+        if own_reaches[i if own_reaches.size > 1 else 0] == math.inf:
             norms[t] = -HIGHEST
             continue
         norms[t] = sketch_norms[i]
@@ -268,22 +309,23 @@ def bound_gains(
                 for n in range(t * WIDTH_32, (t + 1) * WIDTH_32):
                     gains[chunk, t] += sums[n]
     for t in range(n_trials):
-        if own_reaches[candidates[t]] == math.inf:
+        if own_reaches[candidates[t] if own_reaches.size > 1 else 0] == math.inf:
             gains[chunk, t] = math.inf
 
 
 @parallel
 def potentials(
     chunk, n_chunks, X, weights, nearest, block_totals, candidates, places, masks,
-    kept, totals,
+    kept, kept_totals, totals,
 ):  # fmt: skip
     """Inertia that some candidates would leave, as exact sums of the chunk.
 
     block_totals (n_blocks, 3) are the exact sums of weight * nearest, candidates
     (n_trials,) samples, and places say which of them. Their masks come in with the
     samples to look at, and keep those that come nearer. Into zeroed totals (n_chunks,
-    n_places, 3), and what distances the first of them improves into kept (n_samples,),
-    unless that is empty.
+    n_places, 3). What `choose` asks of the first of them goes into kept (n_samples,),
+    unless that is empty, and kept_totals (n_blocks, 3): the distances that it improves,
+    those of a block first in its part, and the sums that it would leave.
     """
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
     centers = rows_of(X, candidates)
@@ -298,15 +340,27 @@ def potentials(
             n_rows = list_marked(nearest, masks, t, block, last, rows)
             listed_distances(X, rows, n_rows, centers, t, distances)
             n_rows = keep_nearer(nearest, masks, t, rows, n_rows, distances)
-            exchange(nearest, weights, rows, n_rows, distances, terms, lanes[p])
-            for n in range(n_rows if p == 0 and kept.size else 0):
-                kept[rows[n]] = distances[n]
+            if p > 0 or kept.size == 0:
+                exchange(nearest, weights, rows, n_rows, distances, terms, lanes[p])
+                continue
+            low = 0
+            for own in range(block, last):
+                high = low
+                while high < n_rows and rows[high] < (own + 1) * BLOCK:
+                    kept[own * BLOCK + high - low] = distances[high]
+                    high += 1
+                for part in range(3):
+                    kept_totals[own, part] = block_totals[own, part]
+                improve_block(
+                    nearest, weights, own, rows[low:high], high - low,
+                    distances[low:high], kept_totals, terms, lanes[p],
+                )  # fmt: skip
+                low = high
     for p in range(places.size):
         total = totals[chunk, p]
+        left = kept_totals if p == 0 and kept.size else block_totals
         for block in range(start, stop):
-            add_term(total, block_totals[block, HIGH])
-            add_term(total, block_totals[block, LOW])
-            total[SLACK] += block_totals[block, SLACK]
+            add_total(total, left[block])
         join_lanes(lanes[p], total)
 
 
@@ -324,35 +378,65 @@ def sum_blocks(chunk, n_chunks, nearest, weights, block_totals):
         )  # fmt: skip
 
 
+@inlined
+def set_limit(nearest, own_reaches, sketch_norms, scale, rounded, limits, i):
+    """Limit of a sample's scores; whether it is no bound of them."""
+    own = own_reaches[i if own_reaches.size > 1 else 0]
+    reach = scale * math.sqrt(nearest[i]) + own + rounded
+    limits[i] = limit_of(reach, sketch_norms[i])
+    return limits[i] > BOUNDED
+
+
+@parallel
+def begin(
+    chunk, n_chunks, weights, own_reaches, sketch_norms, scale, rounded, nearest,
+    limits, block_totals,
+):  # fmt: skip
+    """Find what is kept about the samples, as `choose`, from all of `nearest`.
+
+    Returns the exact sum of weight * nearest, and how many limits are no bounds.
+    """
+    start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
+    no_rows, no_distances = empty(0, np.int64), empty(0, np.float64)
+    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    all_blocks, n_unbounded = zeros(3, np.float64), 0
+    for block in range(start, stop):
+        total = block_totals[block]
+        sum_block(
+            nearest, weights, block, no_rows, 0, no_distances, terms, lanes, total
+        )
+        add_total(all_blocks, total)
+        for i in range(block * BLOCK, lesser((block + 1) * BLOCK, nearest.size)):
+            n_unbounded += set_limit(
+                nearest, own_reaches, sketch_norms, scale, rounded, limits, i
+            )
+    return all_blocks[HIGH], all_blocks[LOW], all_blocks[SLACK], n_unbounded
+
+
 @parallel
 def choose(
-    chunk, n_chunks, weights, t, masks, kept, own_reaches, sketch_norms, scale, rounded,
-    nearest, limits, block_totals,
+    chunk, n_chunks, t, masks, kept, kept_totals, weights, own_reaches, sketch_norms,
+    scale, rounded, nearest, limits, block_totals,
 ):  # fmt: skip
     """Bring what is kept about the samples up to date with one more chosen sample.
 
-    It is the candidate t; the samples that it improves are marked, with their distances
-    in `kept`. Returns how many, and how many limits more than before are no bounds.
+    It is the candidate t; the samples that it improves are marked, and what these
+    become is in `kept`, as `potentials` leaves it. Returns how many, and how many
+    limits more than before are no bounds.
     """
     start, stop = chunk_bounds(chunk, n_chunks, block_totals.shape[0])
-    rows, distances = empty(BLOCK, np.int64), empty(BLOCK, np.float64)
-    terms, lanes = empty((1, BLOCK), np.float64), zeros((3, WIDE), np.float64)
+    rows = empty(BLOCK, np.int64)
     n_improved = n_unbounded = 0
     for block in range(start, stop):
+        for part in range(3):
+            block_totals[block, part] = kept_totals[block, part]
         n_rows = list_marked(nearest, masks, t, block, block + 1, rows)
         n_improved += n_rows
         for n in range(n_rows):
-            distances[n] = kept[rows[n]]
-        improve_block(
-            nearest, weights, block, rows, n_rows, distances, block_totals, terms, lanes
-        )
-        for n in range(n_rows):
             i = rows[n]
-            nearest[i] = distances[n]
-            if limits[i] > BOUNDED:
-                n_unbounded -= 1
-            reach = scale * math.sqrt(nearest[i]) + own_reaches[i] + rounded
-            limits[i] = limit_of(reach, sketch_norms[i])
-            if limits[i] > BOUNDED:
-                n_unbounded += 1
+            nearest[i] = kept[block * BLOCK + n]
+            n_unbounded -= limits[i] > BOUNDED
+            n_unbounded += set_limit(
+                nearest, own_reaches, sketch_norms, scale, rounded, limits, i
+            )
     return n_improved, n_unbounded
