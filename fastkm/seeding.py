@@ -59,22 +59,21 @@ def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
             finally:
                 if isinstance(samples, Parted):
                     samples.forget()
-        order, ordered = _ordered(samples)
-        return order[choose(ordered, n_clusters, rng, *options)]
+        few, order = _few(samples)
+        if few.ordered is None:
+            weights = None if few.weights is None else few.weights[order]
+            few.ordered = Lanes(few.given()[order], weights, few.n_threads)
+        return order[choose(few.ordered, n_clusters, rng, *options)]
 
     return chosen
 
 
-def _ordered(samples: Lanes | Parted) -> tuple[Array, Lanes]:
-    """Order of few samples, and these in it; once for all restarts from an array."""
-    if isinstance(samples, Parted):
-        samples = samples.gathered()
-    if samples.ordered is None:
-        order = lexicographic(samples.rows(np.arange(samples.n_samples)))
-        weights = None if samples.weights is None else samples.weights[order]
-        ordered = Lanes(samples.rows(order), weights, samples.n_threads)
-        samples.ordered = order, ordered
-    return samples.ordered
+def _few(samples: Lanes | Parted) -> tuple[Lanes, Array]:
+    """Few samples in one array, and their order; once for all restarts from there."""
+    few = samples.gathered() if isinstance(samples, Parted) else samples
+    if few.order is None:
+        few.order = lexicographic(few.given())
+    return few, few.order
 
 
 def first_sample(samples: Lanes | Parted, rng: Generator) -> int:
@@ -89,11 +88,22 @@ def first_sample(samples: Lanes | Parted, rng: Generator) -> int:
     return draw(samples.weights, u * math.fsum(samples.weights))
 
 
-@in_drawing_order
 def random_samples(samples: Lanes | Parted, n_clusters: int, rng: Generator) -> Array:
     """Different samples in proportion to weight: `reference.random_samples`."""
-    if not samples.is_uneven:
-        return rng.choice(samples.n_samples, n_clusters, replace=False)
+    if samples.is_uneven:
+        return _weighted_samples(samples, n_clusters, rng)
+    chosen = rng.choice(samples.n_samples, n_clusters, replace=False)
+    if samples.n_samples * samples.n_features > MOST_SORTED:
+        return chosen
+    # Not `in_drawing_order`: a copy in that order takes as long as all the rest.
+    _, order = _few(samples)
+    return order[chosen]
+
+
+@in_drawing_order
+def _weighted_samples(
+    samples: Lanes | Parted, n_clusters: int, rng: Generator
+) -> Array:
     weights = samples.weights
     if weights is None:
         assert isinstance(samples, Parted)

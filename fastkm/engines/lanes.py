@@ -40,10 +40,12 @@ class Lanes(InMemory):
 
     Memory beyond X: that of `InMemory`.
 
-    ordered : order in which few samples are drawn, and these, once there was a draw
+    order : in which few samples are drawn, once there was a draw
+    ordered : these in it, where a draw asked for that
     """
 
-    ordered: tuple[Array, Lanes] | None = None
+    order: Array | None = None
+    ordered: Lanes | None = None
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         n_chunks = self.n_chunks(self.X.size * (0.5 + len(centers) / 12))
