@@ -274,6 +274,15 @@ def test_kmeans_plusplus_trials(n_local_trials, rng):
     assert np.array_equal(centers, X[indices])
 
 
+def drawn(terms, totals, block, threshold):
+    """Draw twice in one call."""
+    indices = np.empty(2, np.int64)
+    thresholds = np.full(2, threshold)
+    exact.draw(terms, np.ones(1), totals, block, NOTHING, thresholds, indices)
+    assert indices[0] == indices[1]
+    return indices[0]
+
+
 @given(
     values=st.lists(
         st.floats(0, 1e300, allow_subnormal=True), min_size=1, max_size=40
@@ -288,7 +297,7 @@ def test_draw_finds_the_first_prefix_above(values, share, block):
     for b in range(len(totals)):
         some = terms[b * block : (b + 1) * block]
         (totals[b],) = exact.weighted_total(1, some, np.ones(1))
-    fast = exact.draw(terms, np.ones(1), totals, block, NOTHING, threshold)
+    fast = drawn(terms, totals, block, threshold)
     slow = reference.draw(terms, threshold)
     assert fast in (slow, -1)
     assert seeding.draw(terms, threshold) == slow
@@ -300,10 +309,10 @@ def test_draw_on_the_boundaries():
     totals = np.array([[0.25, 0, 0], [0.75, 0, 0]])
     expected = {0.0: 1, 0.2: 1, 0.25: 3, 0.7: 3, 0.75: 4, 0.99: 4}
     for threshold, index in expected.items():
-        assert exact.draw(terms, np.ones(1), totals, 3, NOTHING, threshold) == index
+        assert drawn(terms, totals, 3, threshold) == index
         assert seeding.draw(terms, threshold) == index
     # Rounding may push a threshold up to the whole sum: the last positive term.
-    assert exact.draw(terms, np.ones(1), totals, 3, NOTHING, 1.0) == -1
+    assert drawn(terms, totals, 3, 1.0) == -1
     assert seeding.draw(terms, 1.0) == 4
 
 

@@ -105,12 +105,7 @@ class ChosenInMemory:
 
     def draw(self, thresholds: Array) -> Array:
         weights = self.samples.kernel_weights
-        return np.array(
-            [
-                draw_after(NOTHING, self.nearest, weights, self.blocks, threshold)
-                for threshold in thresholds
-            ]
-        )
+        return draw_after(NOTHING, self.nearest, weights, self.blocks, thresholds)
 
     def choose_farthest(self) -> None:
         positive = self.samples.positive()
@@ -124,7 +119,7 @@ class ChosenInMemory:
         n_chunks = self._n_chunks(0.5 + 5.0 * self.share)
         kept = self.kept, self.kept_blocks
         changes = seeding.choose(n_chunks, t, self.masks, *kept, *self._own())
-        n_improved, n_unbounded = np.sum(changes, axis=0)
+        n_improved, n_unbounded = map(sum, zip(*changes, strict=True))
         self.share = n_improved / self.samples.n_samples
         self.n_unbounded += n_unbounded
 
@@ -232,19 +227,21 @@ def draw_after(
     nearest: Array,
     weights: Array,
     blocks: Array,
-    threshold: float,
-) -> int:
-    """Index of a draw (`Chosen.draw`), from exact sums of blocks of terms.
+    thresholds: Array,
+) -> Array:
+    """Indices of draws (`Chosen.draw`), from exact sums of blocks of terms.
 
     Before them comes an exact sum (3,), or a short exact list. -1 where the slack of
     the former leaves it open.
     """
     if isinstance(before, list):
-        return draw(weights * nearest, threshold, before)
-    i = int(exact.draw(nearest, weights, blocks, BLOCK, before, threshold))
-    if i >= 0 or before[2] > 0:
-        return i
-    return draw(weights * nearest, threshold, before[:2].tolist())
+        terms = weights * nearest
+        return np.array([draw(terms, threshold, before) for threshold in thresholds])
+    indices = np.empty(len(thresholds), np.int64)
+    exact.draw(nearest, weights, blocks, BLOCK, before, thresholds, indices)
+    for t in np.flatnonzero(indices < 0) if before[2] == 0 else ():
+        indices[t] = draw(weights * nearest, thresholds[t], before[:2].tolist())
+    return indices
 
 
 def draw(terms: Array, threshold: float, before: Sequence[float] = ()) -> int:

@@ -210,9 +210,9 @@ def _draw(
     blocks = np.empty((-(-len(nearest) // BLOCK), 3))
     n_chunks = min(part.exact.n_chunks(4.0 * len(nearest)), len(blocks))
     seeding.sum_blocks(n_chunks, nearest, weights, blocks)
-    drawn = np.array(
+    drawn = np.concatenate(
         [
-            draw_after(before, nearest, weights, blocks, threshold)
+            draw_after(before, nearest, weights, blocks, np.array([threshold]))
             for before, threshold in draws
         ]
     )

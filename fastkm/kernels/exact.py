@@ -135,24 +135,11 @@ def drawn(prefixes: Array, threshold: float) -> int:
     return i
 
 
-@serial
-@rolled
-def draw(
-    values: Array,
-    weights: Array,
-    block_totals: Array,
-    block_size: int,
-    before: Array,
-    threshold: float,
-) -> int:
-    """First index whose prefix sum of weight * value is above the threshold.
-
-    Same index as `reference.draw`. Prefixes begin with `before` (3,), the exact sum of
-    what comes before the values; whole blocks are passed by their totals (n_blocks, 3).
-    Returns -1 when a comparison could not be decided, or no prefix is above the
-    threshold: the caller then takes the slow road.
-    """
-    prefix, with_block = zeros(3, np.float64), zeros(3, np.float64)
+@inlined
+def draw_one(
+    values, weights, block_totals, block_size, before, threshold, prefix, with_block
+):
+    """One of the draws of `draw`; the last two are room for sums."""
     for part in range(3):
         prefix[part] = before[part]
     for block in range(block_totals.shape[0]):
@@ -175,3 +162,29 @@ def draw(
                 return i if above > 0 else -1
         return -1
     return -1
+
+
+@serial
+@rolled
+def draw(
+    values: Array,
+    weights: Array,
+    block_totals: Array,
+    block_size: int,
+    before: Array,
+    thresholds: Array,
+    indices: Array,
+) -> None:
+    """First indices whose prefix sums of weight * value are above the thresholds.
+
+    Same indices as `reference.draw`. Prefixes begin with `before` (3,), the exact sum
+    of what comes before the values; whole blocks are passed by their totals (n_blocks,
+    3). An index is -1 when a comparison could not be decided, or no prefix is above the
+    threshold: the caller then takes the slow road.
+    """
+    prefix, with_block = zeros(3, np.float64), zeros(3, np.float64)
+    for t in range(thresholds.size):
+        indices[t] = draw_one(
+            values, weights, block_totals, block_size, before, thresholds[t], prefix,
+            with_block,
+        )  # fmt: skip
