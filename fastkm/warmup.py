@@ -6,7 +6,10 @@ import numpy as np
 
 from fastkm.api import kmeans
 from fastkm.engines.base import NONE, Array, read_only
+from fastkm.engines.basis import make_basis
 from fastkm.engines.blocks import Blocks
+from fastkm.engines.lanes import Lanes
+from fastkm.engines.sketch import Sketch
 from fastkm.engines.span import Span
 from fastkm.engines.tiles import label_by
 from fastkm.metrics import inertia, squared_distances
@@ -47,6 +50,7 @@ def warmup() -> None:
                 steps_in_leaves(X, X[:3].astype(np.float64))
             if engine == "skips":
                 label_by_coordinates(X, X[:3].astype(np.float64))
+                sketch_by_coordinates(X)
             if engine in ("lanes", "prefix"):  # few features and many, in chunks
                 kmeans(X, 3, random_state=0, max_iter=2, max_memory=2**16)
 
@@ -66,3 +70,10 @@ def label_by_coordinates(X: Array, centers: Array) -> None:
     scores = Span(1, read_only(X), X[0], centers).scores(centers)
     queue, room = np.arange(len(X)), np.zeros(len(centers))
     label_by(scores, 1, queue, NONE, labels, keys, room)
+
+
+def sketch_by_coordinates(X: Array) -> None:
+    """Do what `engines.sketch` does where many samples lie in few directions."""
+    samples, shift = Lanes(X, None, 1), X[0].astype(np.float64)
+    basis = make_basis(X - shift, 4)
+    Sketch(samples, 3, 1)._round_coordinates(samples, 1, shift, basis, n_lead=2)

@@ -269,7 +269,7 @@ FIRST = """
 # more than now are allowed: for another number of threads. The integers that seeding
 # sifts took up to nine functions, and no seconds. How threads wait awake is one: 0.1 s.
 # Steps in the leaves of `blocks`, and labels by coordinates, four and three, no piece.
-# A first step of seeding, sketches of features and small parts of both, five, one piece.
+# A first step of seeding, and sketches of features, five and one piece.
 @pytest.mark.parametrize(
     ("shape", "most"),
     [
@@ -296,8 +296,12 @@ FITS = """
     rng = np.random.default_rng(7)
     for dtype in ("f4", "f8"):
         for n, d, k in [(500, 1, 3), (3000, 2, 6), (20_000, 3, 40), (1000, 4, 30),
-                        (5000, 10, 8), (5000, 50, 20), (2000, 300, 100)]:
-            X = rng.normal(size=(n, d)).astype(dtype)
+                        (5000, 10, 8), (5000, 50, 20), (2000, 300, 100),
+                        (20_000, 128, 90)]:
+            X = rng.normal(size=(n, d))
+            if d == 128:  # few directions
+                X = X[:, :9] @ rng.normal(size=(9, d))
+            X = X.astype(dtype)
             model = KMeans(k, random_state=0).fit(X)
             model.predict(X), model.score(X)
             model.fit(X, sample_weight=rng.random(n)).transform(X)

@@ -38,7 +38,7 @@ def chosen_by_reference(init, X, n_clusters, seed, weights):
 def few_are_many():
     """Few samples take the road of many, but where a test says otherwise."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sketch, "FEW_IN_ALL", 0)
+        patch.setattr(sketch, "FEW_TERMS", 0)
         yield
 
 
@@ -168,14 +168,15 @@ def test_same_samples_in_several_blocks(init, X, n_threads, repays, monkeypatch)
 
 
 def test_a_sketch_is_made_where_it_pays(monkeypatch):
-    monkeypatch.setattr(sketch, "FEW_IN_ALL", 300_000)
+    monkeypatch.setattr(sketch, "FEW_TERMS", 27e6)
     X = gaussian(2000, 50, 1, np.float32).X
     for some, n_clusters, n_trials, repays in [
         (X, 20, 4, False),
         (X, 50, 5, True),
         (X[:, :8], 20, 4, True),
         (np.repeat(X, 10, axis=0), 20, 4, True),
-        (np.repeat(X, 10, axis=0), 10, 4, False),
+        (np.repeat(X, 10, axis=0), 10, 4, True),
+        (np.repeat(X, 10, axis=0), 4, 3, False),
     ]:
         samples = engines.Lanes(np.ascontiguousarray(some), None, 1)
         made = sketch.make_sketch(samples, n_clusters, n_trials)
@@ -183,8 +184,12 @@ def test_a_sketch_is_made_where_it_pays(monkeypatch):
 
 
 @every_dtype
-def test_images_are_chosen_that_pay(dtype):
+def test_images_are_chosen_that_pay(dtype, monkeypatch):
     near_plane, anywhere = flat(2000, 60, dtype), gaussian(2000, 60, 1, dtype).X
+    few = Sketch(engines.Lanes(near_plane, None, 1), 50, 5)
+    assert few.packed.size == 2000 * 60  # to find out would take longer
+    monkeypatch.setattr(images, "PILOT", 0)
+    monkeypatch.setattr(images, "PER_FEATURE", 0)
     assert Sketch(engines.Lanes(near_plane, None, 1), 50, 5).packed.size <= 2000 * 10
     assert Sketch(engines.Lanes(anywhere, None, 1), 50, 5).packed.size == 2000 * 60
     some = gaussian(2000, 300, 1, dtype).X * np.repeat([1, 0.01], [120, 180])

@@ -26,6 +26,7 @@ SOME_ROWS, PILOT_ROWS, PILOT_CANDIDATES, MOST_CHOSEN = 1024, 256, 16, 256
 # Costs in columns of a pair that the sieve takes (0.01 ns with two threads of a
 # Zen 3): a column of what is fetched by itself, of a projection, of packing.
 PER_EXACT, PER_PROJECTED, PER_PACKED = 20.0, 4.0, 75.0
+PILOT, PER_FEATURE = 5e8, 4.5e6  # to find out what costs least: 5 ms and more
 
 
 class Choice(NamedTuple):
@@ -41,17 +42,25 @@ class Choice(NamedTuple):
 
 
 def choose_images(
-    X: Array, shift: Array, n_clusters: int, n_trials: int, itemsize: int
+    X: Array,
+    shift: Array,
+    n_samples: int,
+    n_clusters: int,
+    n_trials: int,
+    itemsize: int,
 ) -> Choice:
     """Give what costs least on some samples, and is no larger than samples themselves.
 
-    Few features are all kept, in their order.
+    Few features are all kept, in their order, and those of few samples.
     """
     n_features = len(shift)
     everything = Choice(n_features, np.arange(n_features))
     if n_features <= FEW_FEATURES or len(X) < SOME_ROWS:
         return everything
     n_pairs = n_clusters * n_trials  # for each sample
+    at_most = n_samples * n_features * (n_pairs + PER_PACKED)
+    if itemsize >= 4 and at_most < PILOT + PER_FEATURE * n_features:
+        return everything
     is_wide = n_features >= 2 * WIDE and n_pairs >= MANY_PAIRS
     basis = make_basis(X - shift, WIDE - 1 if is_wide else min(LEADS[-1], n_features))
     # As many are chosen as when the average number of samples improves.

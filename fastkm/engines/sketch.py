@@ -22,9 +22,11 @@ from fastkm.kernels.simd_rows import INTEGERS
 from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import LANES_32
 
-# Pairs for each sample, and of all samples, up to which more features than these are
-# not sketched (2000 x 50, k=20: 13 -> 7 ms, and 1 s less of a first fit's compilation).
-FEW_PAIRS, FEW_IN_ALL = 36, 300_000
+# Pairs for each sample, and what those of all samples cost, up to which more features
+# than these are not sketched. A sketch may save 2 ms there (20,000 x 16, k=8: 8 -> 6),
+# and a first fit compiles for 1 to 2 s more.
+FEW_PAIRS, FEW_TERMS = 9, 27e6
+PER_PAIR = 30  # features that cost as much as all else of a pair
 
 
 class NoSketch:
@@ -56,7 +58,7 @@ class Sketch(NoSketch):
         some = read_only(X[::every].astype(np.float64))
         # Of the samples' dtype, which is what `project` takes.
         shift = some.mean(axis=0).astype(samples.dtype).astype(np.float64)
-        choice = choose_images(some, shift, n_clusters, n_trials, X.itemsize)
+        choice = choose_images(some, shift, len(X), n_clusters, n_trials, X.itemsize)
         if choice.basis is None:
             self._round_features(samples, some, shift, choice)
         else:
@@ -144,7 +146,8 @@ def repays(n_samples: int, n_features: int, n_pairs: int) -> bool:
     """Whether a sketch costs less than what so many candidates per sample do."""
     if n_features <= FEW_FEATURES:
         return True
-    return n_pairs > FEW_PAIRS and n_pairs * n_samples > FEW_IN_ALL
+    n_terms = n_samples * n_pairs * (n_features + PER_PAIR)
+    return n_pairs > FEW_PAIRS and n_terms > FEW_TERMS
 
 
 def make_sketch(samples: Lanes, n_clusters: int, n_trials: int) -> NoSketch:
