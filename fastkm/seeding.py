@@ -143,8 +143,11 @@ def plusplus(
         if potential == 0:
             chosen.indices.append(_lowest_free(chosen.indices))
             continue
-        potentials = chosen.potentials(chosen.draw(thresholds))
+        candidates = chosen.draw(thresholds)
+        potentials = chosen.potentials(candidates)
         best = int(np.argmin(potentials))
+        if len(chosen.indices) == n_clusters - 1:  # nobody asks what it leaves
+            return np.array([*chosen.indices, candidates[best]])
         chosen.choose(best)
         potential = potentials[best]
     return np.array(chosen.indices)

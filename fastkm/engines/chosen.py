@@ -59,7 +59,7 @@ class ChosenInMemory:
     By how much a candidate lowers the inertia is bounded by its sketch alone. One that
     another outdoes for certain leaves, as it were, an infinite inertia.
 
-    20 bytes per sample, 24 per BLOCK of them, and a bit per candidate of a step.
+    20 bytes per sample, 48 per BLOCK of them, and a bit per candidate of a step.
     """
 
     def __init__(

@@ -1,10 +1,9 @@
 """Sketch: few small integers per sample that rule out most candidates of a seeding.
 
 They are images as in `engines.integers`, of the kind that costs least (`images`). A
-candidate outside of a sample's reach, with its distance to the nearest
-sample chosen so far, would not come nearer. With very many features, samples that some
-leading coordinates leave are looked at through more of them before their distance is
-computed.
+candidate outside of a sample's reach, with its distance to the nearest sample chosen so
+far, would not come nearer. With very many features, samples that some leading
+coordinates leave are looked at through more of them before their distance is computed.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ class NoSketch:
 class Sketch(NoSketch):
     """The sketch of some samples (see the module).
 
-    2 bytes per sample for each number, at most 65 of a basis or as many bytes as the
-    samples have, and 12 more; 388 for a closer look. While it is made, 6 for each of
-    these numbers.
+    Of features as many bytes as the samples have at most, and 4 per sample; of a basis
+    at most 142 per sample, 388 more for a closer look, and while it is made 6 for each
+    coordinate.
     """
 
     def __init__(self, samples: Lanes, n_clusters: int, n_trials: int) -> None:

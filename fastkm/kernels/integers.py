@@ -38,14 +38,19 @@ def round_row(values, i, shift, scale, shrink, row):
 
 
 @inlined
+def inner_radius(radius, n_features):
+    """What has so small a norm when it is rounded was in the ball."""
+    return radius - math.sqrt(n_features) / 2
+
+
+@inlined
 def round_in_ball(values, i, shift, scale, radius, row):
     """Round (values - shift) * scale, clipped, and shrunk into a ball of some radius.
 
     Into the leading columns of a row; gives the sum of squares.
     """
     norm = round_row(values, i, shift, scale, 1.0, row)
-    # What has so small a norm when it is rounded was in the ball.
-    inside, most = radius - math.sqrt(values.shape[1]) / 2, np.float64(LARGEST)
+    inside, most = inner_radius(radius, values.shape[1]), np.float64(LARGEST)
     if norm > inside * abs(inside):
         square = 0.0
         for f in range(values.shape[1]):

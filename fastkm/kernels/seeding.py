@@ -18,6 +18,9 @@ from fastkm.kernels.exact import HIGH, LOW, SLACK, add_term, add_total, chunk_bo
 from fastkm.kernels.integers import (
     BOUNDED,
     HIGHEST,
+    LARGEST,
+    NEAREST,
+    inner_radius,
     limit_of,
     put_sample,
     round_in_ball,
@@ -44,6 +47,7 @@ SPAN, SPAN_BYTES = 16, 2**24
 # Improved samples up to which a block is not summed anew, and whose terms are exchanged
 # one by one.
 MANY, FEW = BLOCK // 4, BLOCK // 64
+FEW_FEATURES = 8  # so many squares of LARGEST add up to an int32
 
 
 @parallel
@@ -62,6 +66,28 @@ def pack_sketch(chunk, n_chunks, rows, packed):
             put_sample(rows, tile * LANES_32 + lane, packed, tile * width, lane)
 
 
+@inlined
+def round_tile(X, first, shift, scale, packed, at, norms):
+    """Round and pack a tile of samples of few features; gives the largest norm.
+
+    Lane by lane, where `round_row` goes from feature to feature: 2.5M x 2 in 7 ms, not
+    in 15. Nothing is moved into the ball.
+    """
+    most = np.float64(LARGEST)
+    for lane in range(LANES_32):
+        norms[lane] = 0
+    for f in range(X.shape[1]):
+        for lane in range(LANES_32):
+            number = (X[first + lane, f] - shift[f]) * scale
+            value = np.int32(lesser(greater(number, -most), most) + NEAREST - NEAREST)
+            packed[at + (f // 2 * LANES_32 + lane) * 2 + f % 2] = value
+            norms[lane] += value * value
+    largest = np.int32(0)
+    for lane in range(LANES_32):
+        largest = greater(largest, norms[lane])
+    return largest
+
+
 @parallel
 @rolled
 def sketch_features(
@@ -73,16 +99,23 @@ def sketch_features(
     the others, as `integers.shorten`. Packed as in `pack_sketch`.
     """
     n_samples, n_features = X.shape
-    n_columns = n_features if n_lead == n_features else n_lead + 1
+    is_short = n_lead < n_features
+    n_columns = n_lead + is_short
     width = (n_columns + 1) // 2 * 2 * LANES_32
     rows, lead = empty((1, n_features), np.int16), empty((1, n_columns), np.int16)
     first, last = chunk_bounds(chunk, n_chunks, packed.size // width)
+    inside = inner_radius(radius, n_features)
     for tile in range(first, last):
-        for lane in range(lesser(LANES_32, n_samples - tile * LANES_32)):
-            i = tile * LANES_32 + lane
+        start, stop = tile * LANES_32, lesser((tile + 1) * LANES_32, n_samples)
+        if n_features <= FEW_FEATURES and not is_short and start + LANES_32 == stop:
+            own = norms[start:stop]
+            largest = round_tile(X, start, shift, scale, packed, tile * width, own)
+            if largest <= inside * abs(inside):
+                continue
+        for i in range(start, stop):
             norm = round_in_ball(X, i, shift, scale, radius, rows[0])
-            if n_lead == n_features:
-                put_sample(rows, 0, packed, tile * width, lane)
+            if not is_short:
+                put_sample(rows, 0, packed, tile * width, i - start)
                 norms[i] = norm
                 continue
             square = np.int64(0)
@@ -92,7 +125,7 @@ def sketch_features(
                 square += value * value
             rest = rounded_root(norm - square)
             lead[0, n_lead] = rest
-            put_sample(lead, 0, packed, tile * width, lane)
+            put_sample(lead, 0, packed, tile * width, i - start)
             norms[i] = square + rest * rest
 
 
