@@ -54,11 +54,13 @@ def leading_directions(rows: Array, n_coordinates: int) -> Array:
 
 def make_basis(rows: Array, n_coordinates: int) -> Basis:
     """Basis from some rows; any orthonormal one where their squares overflow."""
-    with np.errstate(all="ignore"):
-        scaled: Array = rows / np.abs(rows).max(initial=1e-300)
-        if not np.isfinite(scaled).all():
-            scaled = np.zeros_like(rows)
-    return pack_basis(leading_directions(scaled, n_coordinates))
+    largest = max(float(rows.max()), -float(rows.min()), 1e-300)
+    if not 1e-60 < largest < 1e60:  # no squares overflow without a scaled copy
+        with np.errstate(all="ignore"):
+            rows = rows / largest
+            if not np.isfinite(rows).all():
+                rows = np.zeros_like(rows)
+    return pack_basis(leading_directions(rows, n_coordinates))
 
 
 def pack_basis(directions: Array) -> Basis:

@@ -49,9 +49,10 @@ def choose_images(
     n_trials: int,
     itemsize: int,
 ) -> Choice:
-    """Give what costs least on some samples, and is no larger than samples themselves.
+    """Give what costs least on some samples.
 
-    Few features are all kept, in their order, and those of few samples.
+    Few features are all kept, in their order, and those of few samples. Many of less
+    than 4 bytes are not kept: that would be a wide copy.
     """
     n_features = len(shift)
     everything = Choice(n_features, np.arange(n_features))
@@ -62,12 +63,13 @@ def choose_images(
     if itemsize >= 4 and at_most < PILOT + PER_FEATURE * n_features:
         return everything
     is_wide = n_features >= 2 * WIDE and n_pairs >= MANY_PAIRS
-    basis = make_basis(X - shift, WIDE - 1 if is_wide else min(LEADS[-1], n_features))
+    centered: Array = X - shift
+    basis = make_basis(centered, WIDE - 1 if is_wide else min(LEADS[-1], n_features))
     # As many are chosen as when the average number of samples improves.
     n_chosen = min(MOST_CHOSEN, 1 + int(n_clusters / (1 + math.log(n_clusters))))
-    rows = X[:PILOT_ROWS] - shift
-    some = X[PILOT_ROWS:][: n_chosen + PILOT_CANDIDATES] - shift
-    squares = np.square(rows).sum(axis=1), np.square(some).sum(axis=1)
+    rows = centered[:PILOT_ROWS]
+    some = centered[PILOT_ROWS:][: n_chosen + PILOT_CANDIDATES]
+    squares = np.einsum("ij,ij->i", rows, rows), np.einsum("ij,ij->i", some, some)
     choices: list[Choice] = []
     costs: list[float] = []
 
@@ -78,19 +80,18 @@ def choose_images(
         if choice.basis is not None:
             projecting = n_features * choice.n_lead * PER_PROJECTED / n_pairs
             n_computed = WIDE if is_wide else n_features
-        elif 2 * n_packed > n_features * itemsize:
-            return
         choices.append(choice)
         costs.append(packing + projecting + passed * n_computed * PER_EXACT)
 
     with np.errstate(all="ignore"):
         distances = np.add.outer(*squares) - 2 * product(rows, some.T)
         limits = distances[:, :n_chosen].min(axis=1, keepdims=True)
-        consider(everything, distances, n_features)
-        order = np.argsort(-X.var(axis=0), kind="stable")
-        images = rows[:, order], some[:, order]
-        for lead, least in least_distances(images, squares, FEATURES, n_features):
-            consider(Choice(lead, order), least, lead + 1)
+        order = np.argsort(-np.einsum("ij,ij->j", centered, centered), kind="stable")
+        if itemsize >= 4:
+            consider(everything, distances, n_features)
+            images = rows[:, order], some[:, order]
+            for lead, least in least_distances(images, squares, FEATURES, n_features):
+                consider(Choice(lead, order), least, lead + 1)
         # Not by `project`: most shapes never need that kernel, 1 s to compile.
         directions = basis.directions()
         images = product(rows, directions), product(some, directions)

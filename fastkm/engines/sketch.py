@@ -46,9 +46,8 @@ class NoSketch:
 class Sketch(NoSketch):
     """The sketch of some samples (see the module).
 
-    Of features as many bytes as the samples have at most, and 4 per sample; of a basis
-    at most 142 per sample, 388 more for a closer look, and while it is made 6 for each
-    coordinate.
+    2 bytes per sample and feature, and 4 more; of a basis at most 142 per sample, 388
+    more for a closer look, and while it is made 6 for each coordinate.
     """
 
     def __init__(self, samples: Lanes, n_clusters: int, n_trials: int) -> None:
