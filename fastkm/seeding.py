@@ -46,6 +46,11 @@ def drawing_order(X: Array) -> Array | None:
     return None if X.size > MOST_SORTED else lexicographic(X)
 
 
+def _are_many(samples: Lanes | Parted) -> bool:
+    """Whether samples stand for a draw as they come."""
+    return samples.n_samples * samples.n_features > MOST_SORTED
+
+
 def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
     """Let a function choose from the samples in `reference.drawing_order`."""
 
@@ -53,7 +58,7 @@ def in_drawing_order(choose: Callable[..., Array]) -> Callable[..., Array]:
     def chosen(
         samples: Lanes | Parted, n_clusters: int, rng: Generator, *options: Any
     ) -> Array:
-        if samples.n_samples * samples.n_features > MOST_SORTED:
+        if _are_many(samples):
             try:
                 return choose(samples, n_clusters, rng, *options)
             finally:
@@ -93,7 +98,7 @@ def random_samples(samples: Lanes | Parted, n_clusters: int, rng: Generator) -> 
     if samples.is_uneven:
         return _weighted_samples(samples, n_clusters, rng)
     chosen = rng.choice(samples.n_samples, n_clusters, replace=False)
-    if samples.n_samples * samples.n_features > MOST_SORTED:
+    if _are_many(samples):
         return chosen
     # Not `in_drawing_order`: a copy in that order takes as long as all the rest.
     _, order = _few(samples)

@@ -239,8 +239,9 @@ def draw_after(
         return np.array([draw(terms, threshold, before) for threshold in thresholds])
     indices = np.empty(len(thresholds), np.int64)
     exact.draw(nearest, weights, blocks, BLOCK, before, thresholds, indices)
-    for t in np.flatnonzero(indices < 0) if before[2] == 0 else ():
-        indices[t] = draw(weights * nearest, thresholds[t], before[:2].tolist())
+    if before[2] == 0:
+        for t in np.flatnonzero(indices < 0):
+            indices[t] = draw(weights * nearest, thresholds[t], before[:2].tolist())
     return indices
 
 

@@ -69,21 +69,19 @@ def choose_images(
     n_chosen = min(MOST_CHOSEN, 1 + int(n_clusters / (1 + math.log(n_clusters))))
     rows = centered[:PILOT_ROWS]
     some = centered[PILOT_ROWS:][: n_chosen + PILOT_CANDIDATES]
-    squares = np.einsum("ij,ij->i", rows, rows), np.einsum("ij,ij->i", some, some)
-    choices: list[Choice] = []
-    costs: list[float] = []
+    found: list[tuple[float, Choice]] = []
 
     def consider(choice: Choice, distances: Array, n_packed: int) -> None:
         passed = float((distances[:, n_chosen:] < limits).mean())
-        packing = n_packed * (1 + PER_PACKED / n_pairs)
-        projecting, n_computed = 0.0, n_features
+        cost = n_packed * (1 + PER_PACKED / n_pairs)
+        n_computed = n_features
         if choice.basis is not None:
-            projecting = n_features * choice.n_lead * PER_PROJECTED / n_pairs
+            cost += n_features * choice.n_lead * PER_PROJECTED / n_pairs
             n_computed = WIDE if is_wide else n_features
-        choices.append(choice)
-        costs.append(packing + projecting + passed * n_computed * PER_EXACT)
+        found.append((cost + passed * n_computed * PER_EXACT, choice))
 
     with np.errstate(all="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows), np.einsum("ij,ij->i", some, some)
         distances = np.add.outer(*squares) - 2 * product(rows, some.T)
         limits = distances[:, :n_chosen].min(axis=1, keepdims=True)
         order = np.argsort(-np.einsum("ij,ij->j", centered, centered), kind="stable")
@@ -99,7 +97,7 @@ def choose_images(
             # Its leading directions are a basis as well, with smaller errors.
             own = basis if is_wide else basis._replace(n_coordinates=lead)
             consider(Choice(lead, order, own), least, lead + 1)
-    return choices[int(np.argmin(costs))]
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def least_distances(

@@ -47,7 +47,7 @@ SPAN, SPAN_BYTES = 16, 2**24
 # Improved samples up to which a block is not summed anew, and whose terms are exchanged
 # one by one.
 MANY, FEW = BLOCK // 4, BLOCK // 64
-FEW_FEATURES = 8  # so many squares of LARGEST add up to an int32
+MOST_SQUARES = 8  # of LARGEST, whose sum is an int32
 
 
 @parallel
@@ -107,7 +107,7 @@ def sketch_features(
     inside = inner_radius(radius, n_features)
     for tile in range(first, last):
         start, stop = tile * LANES_32, lesser((tile + 1) * LANES_32, n_samples)
-        if n_features <= FEW_FEATURES and not is_short and start + LANES_32 == stop:
+        if n_features <= MOST_SQUARES and not is_short and start + LANES_32 == stop:
             own = norms[start:stop]
             largest = round_tile(X, start, shift, scale, packed, tile * width, own)
             if largest <= inside * abs(inside):
