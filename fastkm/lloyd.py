@@ -88,6 +88,7 @@ class Run:
 
 LLOYD = Rule()
 FEW = 1024  # numbers that make up centers, below which every call counts
+PART = 2**14  # numbers that stay in a cache: 4000 x 784 in 20 ms, not 38
 
 
 def lloyd(
@@ -240,9 +241,14 @@ def movement(centers: Array, moved: Array) -> float:
     if centers.size > FEW:  # it pays to leave out those that stay
         changed = (centers != moved).any(axis=1)
         centers, moved = centers[changed], moved[changed]
-    steps = centers.astype(np.float64) - moved.astype(np.float64)
-    # Accumulation adds in order, as the distance is defined.
-    return math.fsum(np.add.accumulate(steps**2, axis=1)[:, -1])
+    squares = np.empty(len(centers))
+    n_rows = max(1, PART // centers.shape[1])
+    for first in range(0, len(centers), n_rows):
+        rows = slice(first, first + n_rows)
+        steps = np.subtract(centers[rows], moved[rows], dtype=np.float64)
+        # Accumulation adds in order, as the distance is defined.
+        squares[rows] = np.add.accumulate(steps * steps, axis=1)[:, -1]
+    return math.fsum(squares)
 
 
 def mean_variance(engine: Engine) -> float:

@@ -9,9 +9,16 @@ from fastkm import reference
 from fastkm.engines import basis
 from fastkm.engines.basis import make_basis
 from fastkm.engines.integers import SQUARES, rounding
-from fastkm.engines.sieves import Sieves
+from fastkm.engines.sieves import TINY, Sieves, no_images
 from fastkm.kernels import integers, simd_rows
-from fastkm.kernels.integers import ROUNDED, limit_of, reach_of
+from fastkm.kernels.integers import (
+    BIAS,
+    LARGEST_BYTE,
+    LARGEST_NORM,
+    ROUNDED,
+    limit_of,
+    reach_of,
+)
 from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import GROUP
 
@@ -26,16 +33,20 @@ def images_of(values, shift, how):
     return rows, norms
 
 
-def check_reach(X, others, squares, rows, norms, other_rows, margin):
+def check_reach(
+    X, others, squares, rows, norms, other_rows, margin, *, scale=1.0, losses=None,
+    loss=0.0, most=SQUARES,
+):  # fmt: skip
     """Nobody is out of reach who is nearer by the least possible amount."""
+    losses = np.zeros(len(X)) if losses is None else losses.astype("f8")
     distances = reference.squared_distances(X.astype("f8"), others.astype("f8"))
     whole, other_whole = rows.astype(object), other_rows.astype(object)
     other_norms = (other_whole**2).sum(axis=1)
     scores = other_norms - 2 * whole @ other_whole.T
-    assert ((whole**2).sum(axis=1) == norms).all() and norms.max() <= SQUARES
+    assert ((whole**2).sum(axis=1) == norms).all() and norms.max() <= most
     for (i, c), score in np.ndenumerate(scores):
-        reach = reach_of(distances[i, c], squares[i], margin)
-        assert score <= limit_of(reach, int(norms[i]))
+        reach = scale * reach_of(distances[i, c], squares[i], margin)
+        assert score <= limit_of(reach + losses[i] + loss, int(norms[i]))
 
 
 def squares_about(X, shift):
@@ -71,11 +82,23 @@ def test_coordinates_and_the_rest(special, dtype):
     margin = sieves.rounding.margin
     found = X[serves], centers, squares[serves]
     check_reach(*found, *(v[serves] for v in images), other.integers, margin)
-    for n_lead in (1, 2, 7):
-        sieves.n_lead = n_lead
-        lead, others = sieves.shorten(images, 1), sieves.shorten(other, 1)
+    for n_lead in {1, min(7, sieves.n_coordinates), sieves.n_coordinates}:
+        short, others = (no_images(len(v.norms), n_lead + 1) for v in (images, other))
+        for some, to in ((images, short), (other, others)):
+            integers.shorten(1, some.integers, n_lead, *to)
         wider = margin + np.array([0, 0, ROUNDED])
-        check_reach(*found, *(v[serves] for v in lead), others.integers, wider)
+        check_reach(*found, *(v[serves] for v in short), others.integers, wider)
+
+        sieves.use_lead(n_lead, 0.0)
+        lead, other_lead = sieves.lead(images, 1), sieves.lead(other, 1)
+        same = sieves.lead(images, 1, bias=BIAS).numbers
+        assert (same[:, : n_lead + 1] == lead.numbers[:, : n_lead + 1] + BIAS).all()
+        assert same.min() >= 0
+        check_reach(
+            *found, lead.numbers[serves], lead.norms[serves], other_lead.numbers,
+            margin, scale=sieves.scale, losses=lead.losses[serves],
+            loss=float(other_lead.losses.max()) + TINY, most=LARGEST_NORM**2,
+        )  # fmt: skip
 
 
 @every_dtype
@@ -142,12 +165,16 @@ def test_degenerate_numbers_have_an_extent():
 
 
 def test_centers_are_packed_in_groups(rng):
-    rows = rng.integers(-99, 99, (GROUP + 1, 4)).astype(np.int16)
-    packed, norms = np.empty(2 * GROUP * 4, np.int16), np.empty(2 * GROUP, np.int32)
-    integers.pack_centers(rows, np.arange(GROUP + 1, dtype="i4"), packed, norms)
-    groups = packed.reshape(2, 2, GROUP, 2).transpose(0, 2, 1, 3).reshape(-1, 4)
-    np.testing.assert_array_equal(groups[: GROUP + 1], -2 * rows)
-    assert not groups[GROUP + 1 :].any()
+    rows = rng.integers(-LARGEST_BYTE, LARGEST_BYTE, (GROUP + 1, 8)).astype(np.int8)
+    packed, norms = np.empty(2 * GROUP * 8, np.int8), np.empty(2 * GROUP, np.int32)
+    offsets = np.empty((2 * GROUP, 2), np.int16)
+    given = rows, np.arange(GROUP + 1, dtype="i4")
+    integers.pack_centers(*given, packed, offsets, norms)
+    groups = packed.reshape(2, 2, GROUP, 4).transpose(0, 2, 1, 3).reshape(-1, 8)
+    np.testing.assert_array_equal(groups[: GROUP + 1], rows)
+    assert not groups[GROUP + 1 :].any() and not offsets[GROUP + 1 :].any()
+    sums = rows.reshape(-1, 2, 2, 2).sum(axis=(1, 3), dtype=np.int64)
+    np.testing.assert_array_equal(offsets[: GROUP + 1], -BIAS * sums)
     assert norms[: GROUP + 1].tolist() == list(range(GROUP + 1))
     assert (norms[GROUP + 1 :] == integers.HIGHEST).all()
 

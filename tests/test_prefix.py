@@ -23,7 +23,7 @@ class Eager(Sieves):
     lead_wanted = 3
 
     def choose_lead(self, *seen) -> None:
-        self.n_lead, self.cost = min(self.lead_wanted, self.width - 1), 0.0
+        self.use_lead(min(self.lead_wanted, self.n_coordinates), 0.0)
 
 
 class Sieving(Prefix):
@@ -209,9 +209,9 @@ def test_what_is_kept_of_samples_is_what_is_stated(n_features):
     X = mixture(500, n_features, 10)
     engine = Prefix(X, None, 1)
     look = engine.sieves.look(engine._centers, X[:20].astype(np.float64))
-    for n_lead in LEADS:
-        if n_lead < engine.sieves.width:
-            engine.sieves.n_lead = n_lead
+    for n_lead in (*LEADS, n_features):
+        if n_lead <= engine.sieves.n_coordinates:
+            engine.sieves.use_lead(n_lead, 0.0)
             engine._prepare(look)
             reduced = engine.reduced
             held = reduced.squares, reduced.scores, *reduced.images, *reduced.lead

@@ -13,8 +13,8 @@ from numba import njit
 
 from fastkm import engines, reference
 from fastkm.engines.tiles import score_margin
-from fastkm.kernels import simd, simd_rows, tiles, vectors
-from fastkm.kernels.integers import BOUNDED
+from fastkm.kernels import integers, simd, simd_rows, tiles, vectors
+from fastkm.kernels.integers import BIAS, BOUNDED, LARGEST_BYTE, LARGEST_NORM
 from fastkm.kernels.vectors import GROUP, VECTOR_BYTES
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +70,12 @@ def masks_of(samples, centers, n_pairs, norms, limits, masks, gains):
     simd.sift(samples, 0, centers, 0, n_pairs, norms, 0, limits, 0, masks, 0, gains, 0)
 
 
+def bits_of(masks):
+    """Whether the score of a center, by lane and center, was not above its limit."""
+    lanes = np.arange(vectors.LANES_32, dtype=simd.MASK)[:, None]
+    return ((masks >> lanes) & simd.MASK.type(1)).astype(bool)
+
+
 @njit
 def product(a, b):
     return simd_rows.dot_integers(a, 0, b, 0, a.size)
@@ -86,26 +92,69 @@ def test_sift_and_product_of_integers(n_pairs, most, rng):
     norms = rng.integers(0, 2**29, size=GROUP)
     scores = norms + np.einsum("plh,prh->lr", samples, centers)
     limits = scores[np.arange(lanes), rng.integers(0, GROUP, lanes)]  # and equality
-    limits[1], limits[2] = 2**31 - 1, 1 - 2**31
+    limits[1], limits[2] = BOUNDED, 1 - 2**31
     integers = (
         samples.astype(np.int16).ravel(), centers.astype(np.int16).ravel(), n_pairs,
         norms.astype(np.int32),
     )  # fmt: skip
-    masks, gains = np.zeros(GROUP, simd.MASK), None
-    masks_of(*integers, limits.astype(np.int32), masks, gains)
-    bits = (masks >> np.arange(lanes, dtype=simd.MASK)[:, None]) & simd.MASK.type(1)
-    np.testing.assert_array_equal(bits.astype(bool), scores <= limits[:, None])
-
-    limits[1] = BOUNDED
-    again, gains = np.zeros_like(masks), np.ones((GROUP, vectors.WIDTH_32), np.float32)
-    masks_of(*integers, limits.astype(np.int32), again, gains.ravel())
-    bits = (again >> np.arange(lanes, dtype=simd.MASK)[:, None]) & simd.MASK.type(1)
-    np.testing.assert_array_equal(bits.astype(bool), scores <= limits[:, None])
+    masks = np.zeros(GROUP, simd.MASK)
+    gains = np.ones((GROUP, vectors.WIDTH_32), np.float32)
+    masks_of(*integers, limits.astype(np.int32), masks, gains.ravel())
+    np.testing.assert_array_equal(bits_of(masks), scores <= limits[:, None])
     expected = np.maximum(limits[:, None] - scores, 0).sum(axis=0) + vectors.WIDTH_32
     np.testing.assert_allclose(gains.sum(axis=1), expected, rtol=1e-5)
 
     a, b = rng.integers(-most, most, (2, 3 * simd_rows.INTEGERS), endpoint=True)
     assert product(a.astype(np.int16), b.astype(np.int16)) == a @ b
+
+
+@njit
+def sift_and_rank(
+    samples, centers, n_words, offsets, norms, limits, masks, best, index
+):
+    for g in range(len(norms) // GROUP):
+        at, place = g * n_words * GROUP, g * GROUP
+        simd.sift_bytes(
+            samples, 0, centers, at, n_words, offsets, norms, place, limits, 0, masks,
+            place,
+        )  # fmt: skip
+        simd.rank_bytes(
+            samples, 0, centers, at, n_words, offsets, norms, place, best, index, 0
+        )
+
+
+@pytest.mark.parametrize("n_words", [1, 2, 9, 33])
+@pytest.mark.parametrize("largest", [2, LARGEST_BYTE])
+def test_sift_and_rank_of_bytes(largest, n_words, rng):
+    """Also where sums of one half of the features are as large as they may be."""
+    lanes, n_clusters = vectors.LANES_32, 2 * GROUP - 1
+    rows, centers = rng.integers(-largest, largest, (2, 99, n_words * 4), endpoint=True)
+    if largest == LARGEST_BYTE:
+        rows[:9, 2::4] = rows[:9, 3::4] = 0
+        rows[0], centers[0], centers[1] = rows[1], rows[1], -rows[1]
+    rows, centers = rows[:lanes], centers[:n_clusters]
+    for x in (*rows, *centers):
+        while x @ x > LARGEST_NORM**2:
+            x[:] = np.trunc(x * 0.99)
+    norms = (centers**2).sum(axis=1).astype(np.int32)
+    places = np.empty(2 * GROUP * n_words * 4, np.int8)
+    offsets, packed_norms = np.empty((2 * GROUP, 2), "i2"), np.empty(2 * GROUP, "i4")
+    integers.pack_centers(centers.astype("i1"), norms, places, offsets, packed_norms)
+    samples = (rows + BIAS).astype(np.int8).reshape(lanes, n_words, 4)
+    scores = norms - 2 * rows @ centers.T
+    limits = scores[np.arange(lanes), rng.integers(0, n_clusters, lanes)].astype("i4")
+    masks = np.zeros(2 * GROUP, simd.MASK)
+    best, index = np.full(lanes, 2**31 - 1, np.int32), np.zeros(lanes, np.int32)
+    sift_and_rank(
+        samples.transpose(1, 0, 2).copy().view(np.int32).ravel(), places.view(np.int32),
+        n_words, offsets.view(np.int32).ravel(), packed_norms, limits, masks, best,
+        index,
+    )  # fmt: skip
+    assert not masks[n_clusters:].any()
+    found = bits_of(masks)[:, :n_clusters]
+    np.testing.assert_array_equal(found, scores <= limits[:, None])
+    np.testing.assert_array_equal(best, scores.min(axis=1))
+    np.testing.assert_array_equal(index, scores.argmin(axis=1))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -223,7 +272,7 @@ WIDTHS = """
             assert (fast == slow).all()
 
     def sieve_always(self, *seen):
-        self.n_lead, self.cost = 3, 0.0
+        self.use_lead(3, 0.0)
 
     Sieves.choose_lead = sieve_always
     X = rng.normal(size=(130, 40)).astype("f4")

@@ -31,7 +31,7 @@ MOST_WORKERS = 4  # chunks that are computed on at a time
 # remembers; labels and distances of assignments as well; their images, too, where
 # `engines.prefix` serves.
 NOTHING, STATE, ASSIGNMENTS, IMAGES = 0, 1, 2, 3
-KEPT_BYTES = {STATE: 8, ASSIGNMENTS: 32, IMAGES: 384}  # per sample, at most
+KEPT_BYTES = {STATE: 8, ASSIGNMENTS: 32, IMAGES: 480}  # per sample, at most
 SOME_CHUNKS = 8  # that some samples are taken from
 
 

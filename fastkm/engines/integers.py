@@ -46,6 +46,12 @@ most (reach^2 - |v(x) - v(c)|^2) / own^2, the limit less the score.
 The first few integers and the norm of the others are such an image of the integers
 themselves; that norm is rounded, too, so the reach is 1 more: `ROUNDED`.
 
+Bytes (`kernels.integers.to_bytes`) are an image of these again, with the norm as it is:
+b = round(P'(q u')), where P' clips, and shrinks into a ball, as P. By how much rounding
+moves a point is measured, as it is 0.29 sqrt(p) most often: with losses no less than
+|b - P'(q u')|, |b(x) - b(c)| <= q reach + loss(x) + loss(c). Numbers of at most 63 and
+norms of at most 181 are off by less than p 2^-44 before they are rounded (`TINY`).
+
 Where N^2 is 1e37 or more, float32 coordinates in a basis may overflow: then the reach
 is infinite.
 """

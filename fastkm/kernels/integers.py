@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fastkm.kernels._jit import inlined, rolled, serial
 from fastkm.kernels._threads import parallel
-from fastkm.kernels.exact import chunk_bounds
+from fastkm.kernels.arrays import empty
+from fastkm.kernels.exact import chunk_bounds, rounded_up
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.tiles import LARGEST_REACH
 from fastkm.kernels.vectors import GROUP, LANES_32
@@ -23,6 +24,9 @@ HIGHEST = 2**31 - 1  # of int32: what nothing is above
 BOUNDED = 3 * 2**29 - 1  # largest limit that less any score is an int32
 NEAREST = 1.5 * 2**52  # plus which numbers are integers
 ROUNDED = 1.01  # by which a distance of rounded norms may exceed that of the norms
+# Of bytes: the largest number and norm of a row, so that sums of products are int16,
+# and what is added to a sample's, to make them unsigned.
+LARGEST_BYTE, LARGEST_NORM, BIAS = 63, 181, 64
 
 
 @inlined
@@ -103,6 +107,39 @@ def shorten(chunk, n_chunks, rows, n_lead, lead, norms):
         norms[i] = norm + rest * rest
 
 
+@parallel
+@rolled
+def to_bytes(chunk, n_chunks, rows, n_lead, scale, bias, lead, norms, losses):
+    """The first n_lead integers and the norm of all others, times scale, in bytes.
+
+    Clipped, shrunk into a ball, rounded, and stored with `bias` into the leading
+    columns of lead (n_samples, width). norms get the sums of squares, and losses
+    (float32) at least the distance between a row and what it was before it was rounded.
+    """
+    first, last = chunk_bounds(chunk, n_chunks, rows.shape[0])
+    numbers = empty(n_lead + 1, np.float64)
+    most = np.float64(LARGEST_BYTE)
+    inside = inner_radius(LARGEST_NORM, n_lead + 1)
+    for i in range(first, last):
+        others = np.int64(0)
+        for f in range(n_lead, rows.shape[1]):
+            others += np.int64(rows[i, f]) * np.int64(rows[i, f])
+        numbers[n_lead] = lesser(math.sqrt(others) * scale, most)
+        square = numbers[n_lead] * numbers[n_lead]
+        for f in range(n_lead):
+            numbers[f] = lesser(greater(rows[i, f] * scale, -most), most)
+            square += numbers[f] * numbers[f]
+        shrink = inside / math.sqrt(square) if square > inside * inside else 1.0
+        norm, loss = np.int64(0), 0.0
+        for f in range(n_lead + 1):
+            number = numbers[f] * shrink
+            value = np.int64(number + NEAREST - NEAREST)
+            lead[i, f] = value + bias
+            norm += value * value
+            loss += (value - number) * (value - number)
+        norms[i], losses[i] = norm, rounded_up(math.sqrt(loss))
+
+
 @inlined
 def put_sample(rows, i, packed, at, lane):
     """Pack a sample as `simd.sift` wants it: [pair][lane][2] from `at` on."""
@@ -111,18 +148,23 @@ def put_sample(rows, i, packed, at, lane):
 
 
 @serial
-def pack_centers(rows: Array, norms: Array, packed: Array, packed_norms: Array) -> None:
-    """Pack centers for `simd.sift`; those that fill it up are out of reach.
+def pack_centers(
+    rows: Array, norms: Array, packed: Array, offsets: Array, packed_norms: Array
+) -> None:
+    """Pack centers for `simd.sift_bytes`; those that fill it up are out of reach.
 
-    rows (n_clusters, an even number).
+    rows (n_clusters, width) are bytes, width a multiple of 4; offsets (n_places, 2) of
+    16 bits, in which their sums may run over.
     """
     n_clusters, width = rows.shape
     for j in range(packed_norms.size):
         packed_norms[j] = norms[j] if j < n_clusters else HIGHEST
-        at = j // GROUP * GROUP * width + j % GROUP * 2
+        at = j // GROUP * GROUP * width + j % GROUP * 4
+        offsets[j, 0] = offsets[j, 1] = 0
         for f in range(width):
-            value = -2 * np.int64(rows[j, f]) if j < n_clusters else 0
-            packed[at + f // 2 * GROUP * 2 + f % 2] = value
+            value = np.int64(rows[j, f]) if j < n_clusters else 0
+            packed[at + f // 4 * GROUP * 4 + f % 4] = value
+            offsets[j, f % 4 // 2] -= BIAS * value
 
 
 @inlined

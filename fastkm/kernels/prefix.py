@@ -3,7 +3,7 @@
 Samples and centers are reduced to small integers, coordinates in an orthonormal basis
 and the norm of the rest, which lie apart only where these do (`engines.integers`). A
 center out of a sample's reach is farther than a good candidate. Three sieves follow one
-another: a few integers of all pairs (`simd.sift`), more of those that passed
+another: some bytes of all pairs (`simd.sift_bytes`), integers of those that passed
 (`simd_rows.dot_integers`), scores in all features of the rest. What then lies within
 their rounding error of the best is decided by exact distances, so that labels are the
 reference's.
@@ -17,24 +17,11 @@ from fastkm.kernels._jit import inlined, nested
 from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
 from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
-from fastkm.kernels.integers import (
-    HIGHEST,
-    ROUNDED,
-    limit_of,
-    put_sample,
-    reach_of,
-)
+from fastkm.kernels.integers import HIGHEST, limit_of, reach_of
 from fastkm.kernels.select import greater, lesser
-from fastkm.kernels.simd import MASK, lowest_bit, sift, tile
+from fastkm.kernels.simd import MASK, lowest_bit, rank_bytes, sift_bytes, tile
 from fastkm.kernels.simd_rows import AHEAD, dot, dot_integers
-from fastkm.kernels.tiles import (
-    CENTER_BYTES,
-    DEPTH,
-    load_block,
-    partial_size,
-    scan,
-    take_rows,
-)
+from fastkm.kernels.tiles import CENTER_BYTES, DEPTH, load_block, take_rows
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64
 
 N_TILES = 4  # tiles of samples that share a run through the centers
@@ -87,12 +74,13 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
 @parallel
 def count_passed(
     chunk, n_chunks, rows, center_rows, norms, squares, margin, integers,
-    center_integers, rests, center_rests, leads, passed,
+    center_integers, rests, center_rests, leads, losses, passed,
 ):  # fmt: skip
     """How many centers a first sieve of leads[l] integers lets pass, for each l.
 
     And how many all integers let pass, last; passed (n_rows, n_leads + 1). Against the
-    best full score; rests (n, n_leads) are the norms beyond a sieve.
+    best full score; rests (n, n_leads) are the norms beyond a sieve, and losses
+    (n_leads,) by how much its bytes widen the reach, about.
     """
     n_clusters, width = center_integers.shape
     row_width = center_rows.size // n_clusters
@@ -113,7 +101,8 @@ def count_passed(
                     square += step * step
                     f += 1
                 rest = rests[r, n] - center_rests[j, n]
-                if square + rest * rest > (reach + ROUNDED) * (reach + ROUNDED):
+                widened = reach + losses[n]
+                if square + rest * rest > widened * widened:
                     break
                 passed[r, n] += 1
                 n += 1
@@ -187,48 +176,37 @@ def full_score(row, rows, norms, j):
 
 
 @nested
-def sieve(block, n_tiles, centers, norms, limits, masks):
+def sieve(block, n_tiles, centers, offsets, norms, limits, masks):
     """Sift all pairs of a block, [tile][place] of masks."""
     n_places = norms.size
-    width = centers.size // n_places
-    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 2 * width))
+    n_words = centers.size // n_places
+    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_words))
     for first in range(0, n_places, chunk):
         for t in range(n_tiles):
             for place in range(first, lesser(first + chunk, n_places), GROUP):
-                sift(
-                    block, t * width * LANES_32, centers, place * width, width // 2,
-                    norms, place, limits, t * LANES_32, masks, t * n_places + place,
-                    None, 0,
+                sift_bytes(
+                    block, t * n_words * LANES_32, centers, place * n_words, n_words,
+                    offsets, norms, place, limits, t * LANES_32, masks,
+                    t * n_places + place,
                 )  # fmt: skip
 
 
 @nested
-def guess(block, n_tiles, centers, norms, index):
-    """Centers of about the least scores of a block, of the same integers in float32."""
-    n_lead = centers.size // norms.size
-    floats = empty(block.size, np.float32)
-    float_centers = empty(centers.size, np.float32)
-    float_norms = empty(norms.size, np.float32)
-    for t in range(n_tiles):
-        at = t * n_lead * LANES_32
-        for f in range(n_lead):
-            for lane in range(LANES_32):
-                floats[at + f * LANES_32 + lane] = block[
-                    at + (f // 2 * LANES_32 + lane) * 2 + f % 2
-                ]
-    for place in range(norms.size):
-        at = place // GROUP * GROUP * n_lead
-        float_norms[place] = norms[place]
-        for f in range(n_lead):
-            float_centers[at + f * GROUP + place % GROUP] = centers[
-                at + (f // 2 * GROUP + place % GROUP) * 2 + f % 2
-            ]
-    best, second = empty(index.size, np.float32), empty(index.size, np.float32)
-    partial = empty(partial_size(floats, n_lead), np.float32)
-    n_rows = n_tiles * LANES_32
-    scan(
-        floats, n_rows, n_lead, float_centers, float_norms, partial, best, second, index
-    )
+def guess(block, n_tiles, centers, offsets, norms, index):
+    """Centers of the least scores of a block, as far as bytes tell."""
+    n_words = centers.size // norms.size
+    best = empty(index.size, norms.dtype)
+    for row in range(best.size):
+        best[row] = HIGHEST
+        index[row] = 0
+    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_words))
+    for first in range(0, norms.size, chunk):
+        for t in range(n_tiles):
+            for place in range(first, lesser(first + chunk, norms.size), GROUP):
+                rank_bytes(
+                    block, t * n_words * LANES_32, centers, place * n_words, n_words,
+                    offsets, norms, place, best, index, t * LANES_32,
+                )  # fmt: skip
 
 
 @nested
@@ -251,23 +229,29 @@ def gather(masks, n_tiles, n_places, ids, found, n_found):
 @nested
 def compare(
     X, i, shift, slack, square, row, center_rows, norms, integers, own_norm,
-    center_integers, center_norms, margin, found, n_found, near, scores, limit,
+    center_integers, center_norms, margin, found, n_found, apart, near, scores, limit,
 ):  # fmt: skip
     """Full scores of the centers found that pass the second sieve, too.
 
     They join near and scores, which hold a first center. Every better score lowers
-    the limit. Returns how many there are, and the limit.
+    the limit. Returns how many there are, and the limit. The second sieve's scores go
+    into `apart`.
     """
     best, n_near, width = scores[0], 1, integers.shape[1]
+    # All at once: without a branch that waits for it, memory is asked for the next
+    # centers meanwhile.
+    for n in range(n_found):
+        c = np.int64(found[n])
+        product: int = dot_integers(
+            integers, i * width, center_integers, c * width, width
+        )
+        apart[n] = np.int64(center_norms[c]) - 2 * np.int64(product)
     reach = score_reach(square, limit, X.shape[1], margin)
     most = limit_of(reach, own_norm)
     for n in range(n_found):
-        c = np.int64(found[n])
-        product = np.int64(
-            dot_integers(integers, i * width, center_integers, c * width, width)
-        )
-        if c == near[0] or center_norms[c] - 2 * product > most:
+        if apart[n] > most or found[n] == near[0]:
             continue
+        c = np.int64(found[n])
         if n_near == 1:
             load_row(X, i, shift, row)
         near[n_near], scores[n_near] = c, full_score(row, center_rows, norms, c)
@@ -316,9 +300,13 @@ def label_by_prefix(
     margin,
     lead,
     lead_norms,
+    lead_losses,
+    lead_scale,
+    loss,
     integers,
     integer_norms,
     lead_centers,
+    offsets,
     lead_center_norms,
     ids,
     center_integers,
@@ -334,13 +322,15 @@ def label_by_prefix(
     """Write the labels of the samples in the queue (as `tiles.label_by_scores`).
 
     Candidates are the centers of `ids`, and hints[i]. With no hints, all centers are
-    in `ids`, and one with about the best reduced score takes the place of a hint.
+    in `ids`, and the one with the least score of bytes takes the place of a hint.
 
-    lead (n_samples, an even number) and integers (n_samples, width) are images of the
-    samples with their squared norms, in reach as `margin` says, and squares the norms
-    |x'|^2; center_integers are the centers likewise, lead_centers those of `ids` packed
-    by `integers.pack_centers`, center_rows all features (float32, shifted) and norms
-    half their squared norms, both in one vector.
+    integers (n_samples, width) are images of the samples with their squared norms, in
+    reach as `margin` says, and squares the norms |x'|^2; lead (n_samples, n_words) are
+    bytes of these times lead_scale (`integers.to_bytes`), in words of 32 bits, with
+    their squared norms and losses. center_integers are the centers likewise,
+    lead_centers those of `ids` packed by `integers.pack_centers`, of which none lost
+    more than `loss`; center_rows all features (float32, shifted) and norms half their
+    squared norms, both in one vector.
 
     known[i] are the score of the hint, and the limit to what can win (where not
     infinite), for samples whose hint has not moved; scores (n_samples, 2) gets them for
@@ -350,20 +340,20 @@ def label_by_prefix(
     left in the queue. Returns their number, how many pairs passed the first sieve, how
     many were computed in full, and how many samples needed exact distances.
     """
-    n_lead = lead.shape[1]
+    n_words = lead.shape[1]
     first, last = chunk_bounds(chunk, n_chunks, X.shape[0])
     n_rows = left[chunk] if left.size else last - first
     size = N_TILES * LANES_32
     rows = empty(size + AHEAD, np.int64)
-    block = zeros(size * n_lead, lead.dtype)
-    best, index = empty(size, np.float32), empty(size, np.float32)
+    block = zeros(size * n_words, lead.dtype)
+    best, index = empty(size, np.float32), empty(size, np.int32)
     limits, slacks = empty(size, np.float32), empty(size, np.float64)
     lead_limits = empty(size, lead_norms.dtype)
     row = zeros(center_rows.size // norms.size, np.float32)
     masks = empty(N_TILES * lead_center_norms.size, MASK)
     hinted = empty(size, np.int64)
     n_found = empty(size, np.int64)
-    found = empty((size, most), np.int32)
+    found, apart = empty((size, most), np.int32), empty(most, np.int64)
     near = empty(most + 1, np.int32)
     near_scores = empty(most + 1, np.float32)
     end, n_passed, n_full, n_exact = first, 0, 0, 0
@@ -371,10 +361,11 @@ def label_by_prefix(
         some = take_rows(queue, left, start, first + n_rows, rows)
         n_tiles = (some.size + LANES_32 - 1) // LANES_32
         for r in range(some.size):
-            at = r // LANES_32 * n_lead * LANES_32
-            put_sample(lead, some[r], block, at, r % LANES_32)
+            at = r // LANES_32 * n_words * LANES_32 + r % LANES_32
+            for w in range(n_words):
+                block[at + w * LANES_32] = lead[some[r], w]
         if hints.size == 0:
-            guess(block, n_tiles, lead_centers, lead_center_norms, index)
+            guess(block, n_tiles, lead_centers, offsets, lead_center_norms, index)
         for r in range(size):
             n_found[r], lead_limits[r] = 0, -HIGHEST
         for r in range(some.size):
@@ -390,8 +381,11 @@ def label_by_prefix(
             if not limits[r] < math.inf:
                 n_found[r] = most + 1
             reach = score_reach(squares[i], limits[r], X.shape[1], margin)
-            lead_limits[r] = limit_of(reach + ROUNDED, lead_norms[i])
-        sieve(block, n_tiles, lead_centers, lead_center_norms, lead_limits, masks)
+            lead_reach = reach * lead_scale + (np.float64(lead_losses[i]) + loss)
+            lead_limits[r] = limit_of(lead_reach, lead_norms[i])
+        sieve(
+            block, n_tiles, lead_centers, offsets, lead_center_norms, lead_limits, masks
+        )
         gather(masks, n_tiles, lead_center_norms.size, ids, found, n_found)
         for r in range(some.size):
             i = some[r]
@@ -406,7 +400,7 @@ def label_by_prefix(
             n_near, limit = compare(
                 X, i, shift, slacks[r], squares[i], row, center_rows, norms, integers,
                 integer_norms[i], center_integers, center_integer_norms, margin,
-                found[r], n_found[r], near, near_scores, limits[r],
+                found[r], n_found[r], apart, near, near_scores, limits[r],
             )  # fmt: skip
             n_full += n_near
             place, by_distance = nearest(

@@ -183,7 +183,7 @@ def sift(
     sample_at,
     centers,
     center_at,
-    n_pairs,
+    n_words,
     norms,
     norm_at,
     limits,
@@ -195,12 +195,12 @@ def sift(
 ):
     """Which scores of a register tile of integers are not above their lane's limit.
 
-    Samples and centers are int16, norms and limits int32, and features come in pairs:
-    samples[sample_at:] is [pair][lane][2], centers[center_at:] [pair][center][2].
-    masks[mask_at + r] gets one bit per lane for center r of the group, set where
-    norm + sample . center <= limits[limit_at + lane]. Nothing may overflow. By how much
-    they are below is added to the float32 gains[gain_at:], a vector for each center,
-    unless `gains` is None.
+    Samples and centers are int16, norms and limits int32, and features come in pairs,
+    words of 32 bits: samples[sample_at:] is [word][lane][2], centers[center_at:]
+    [word][center][2]. masks[mask_at + r] gets one bit per lane for center r of the
+    group, set where norm + sample . center <= limits[limit_at + lane]. Nothing may
+    overflow. By how much they are below is added to the float32 gains[gain_at:], a
+    vector for each center.
     """
     word = types.int64
     signature = types.none(
@@ -210,68 +210,193 @@ def sift(
 
     def generate(context, builder, signature, arguments):
         emit = Emitter(builder, types.int32)
-        x, c, norms, limits, masks = pointers(
+        x, c, norms, limits, masks, gains = pointers(
             context,
             builder,
             signature,
             arguments,
-            ((0, 1), (2, 3), (5, 6), (7, 8), (9, 10)),
+            ((0, 1), (2, 3), (5, 6), (7, 8), (9, 10), (11, 12)),
         )
-        n_pairs = arguments[4]
-        word = ir.IntType(signature.args[9].dtype.bitwidth)
         halves = ir.VectorType(ir.IntType(16), 2 * emit.width)
-
-        def at(base, offset):
-            return emit.pointer(base, ir.Constant(ir.IntType(64), offset))
-
-        sums = {}
+        first = [builder.load(emit.at(norms, r)) for r in range(GROUP)]
+        sums = _walk_words(emit, x, c, arguments[4], first, halves, emit.pair_products)
+        limit = _mark(emit, sums, limits, masks, signature.args[9].dtype)
+        single = Emitter(builder, types.float32)
         for r in range(GROUP):
-            norm = emit.splat(builder.load(at(norms, r)))
+            place = emit.at(gains, r * emit.width)
+            gain = single.load(place)
             for v in range(VECTORS):
-                sums[r, v] = cgutils.alloca_once(builder, emit.vector)
-                builder.store(norm, sums[r, v])
-        with cgutils.for_range(builder, n_pairs) as loop:
-            step = ir.Constant(n_pairs.type, 2 * VECTORS * emit.width)
-            row = emit.pointer(x, builder.mul(loop.index, step))
-            step = ir.Constant(n_pairs.type, 2 * GROUP)
-            column = emit.pointer(c, builder.mul(loop.index, step))
-            vectors = [
-                emit.load(at(row, 2 * v * emit.width), halves) for v in range(VECTORS)
-            ]
-            for r in range(GROUP):
-                pair = emit.load(at(column, 2 * r), ir.VectorType(ir.IntType(16), 2))
-                center = emit.splat(builder.bitcast(pair, emit.element))
-                center = builder.bitcast(center, halves)
-                for v, vector in enumerate(vectors):
-                    total = builder.load(sums[r, v])
-                    total = builder.add(total, emit.pair_products(vector, center))
-                    builder.store(total, sums[r, v])
-        limit = [emit.load(at(limits, v * emit.width)) for v in range(VECTORS)]
-        for r in range(GROUP):
-            mask = ir.Constant(word, 0)
-            for v in range(VECTORS):
-                near = builder.icmp_signed("<=", builder.load(sums[r, v]), limit[v])
-                bits = builder.bitcast(near, ir.IntType(emit.width))
-                if word.width > emit.width:
-                    bits = builder.zext(bits, word)
-                bits = builder.shl(bits, ir.Constant(word, v * emit.width))
-                mask = builder.or_(mask, bits)
-            builder.store(mask, at(masks, r))
-        if signature.args[11] != types.none:
-            (gains,) = pointers(context, builder, signature, arguments, ((11, 12),))
-            single = Emitter(builder, types.float32)
-            for r in range(GROUP):
-                gain = single.load(at(gains, r * emit.width))
-                for v in range(VECTORS):
-                    score = builder.load(sums[r, v])
-                    above = builder.icmp_signed(">", limit[v], score)
-                    larger = builder.select(above, limit[v], score)
-                    excess = builder.sub(larger, score)
-                    gain = builder.fadd(gain, builder.sitofp(excess, single.vector))
-                single.store(gain, at(gains, r * emit.width))
+                above = builder.icmp_signed(">", limit[v], sums[r, v])
+                larger = builder.select(above, limit[v], sums[r, v])
+                excess = builder.sub(larger, sums[r, v])
+                gain = builder.fadd(gain, builder.sitofp(excess, single.vector))
+            single.store(gain, place)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def sift_bytes(
+    typingctx,
+    samples,
+    sample_at,
+    centers,
+    center_at,
+    n_words,
+    offsets,
+    norms,
+    norm_at,
+    limits,
+    limit_at,
+    masks,
+    mask_at,
+):
+    """As `sift`, of bytes in fours, words of 32 bits; scores are norm - 2 v . w.
+
+    Half as many instructions for each feature: the sums are of 16 bits, one of the
+    first two bytes of every word and one of the others. Both must fit once they are
+    done; until then they may run over. A sample's numbers v are stored with BIAS added,
+    which makes them unsigned; a center's w lie within 127, and offsets[norm_at + r]
+    holds what that adds to its two sums, negated (`integers.pack_centers`).
+    """
+    word = types.int64
+    signature = types.none(
+        *(samples, word, centers, word, word, offsets, norms, word, limits, word),
+        *(masks, word),
+    )
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(builder, types.int32)
+        x, c, offsets, norms, limits, masks = pointers(
+            context,
+            builder,
+            signature,
+            arguments,
+            ((0, 1), (2, 3), (5, 7), (6, 7), (8, 9), (10, 11)),
+        )
+        scores = _byte_scores(emit, x, c, arguments[4], offsets, norms)
+        _mark(emit, scores, limits, masks, signature.args[10].dtype)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def rank_bytes(
+    typingctx,
+    samples,
+    sample_at,
+    centers,
+    center_at,
+    n_words,
+    offsets,
+    norms,
+    norm_at,
+    best,
+    index,
+    lane_at,
+):
+    """Bring the least scores, as of `sift_bytes`, and their centers up to date.
+
+    best[lane_at:] and index[lane_at:], int32; the tile's centers are norm_at,
+    norm_at + 1, ...
+    """
+    word = types.int64
+    signature = types.none(
+        *(samples, word, centers, word, word, offsets, norms, word, best, index, word)
+    )
+
+    def generate(context, builder, signature, arguments):
+        emit = Emitter(builder, types.int32)
+        x, c, offsets, norms, best, index = pointers(
+            context,
+            builder,
+            signature,
+            arguments,
+            ((0, 1), (2, 3), (5, 7), (6, 7), (8, 10), (9, 10)),
+        )
+        scores = _byte_scores(emit, x, c, arguments[4], offsets, norms)
+        first = emit.splat(builder.trunc(arguments[7], emit.element))
+        for v in range(VECTORS):
+            places = [emit.at(values, v * emit.width) for values in (best, index)]
+            least, center = (emit.load(place) for place in places)
+            for r in range(GROUP):
+                closer = builder.icmp_signed("<", scores[r, v], least)
+                own = builder.add(first, ir.Constant(emit.vector, [r] * emit.width))
+                least = builder.select(closer, scores[r, v], least)
+                center = builder.select(closer, own, center)
+            for value, place in zip((least, center), places, strict=True):
+                emit.store(value, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _byte_scores(emit, x, c, n_words, offsets, norms):
+    """Scores of a tile of bytes: `sift_bytes`."""
+    builder = emit.builder
+    fours = ir.VectorType(ir.IntType(8), 4 * emit.width)
+    first = [builder.load(emit.at(offsets, r)) for r in range(GROUP)]
+    scores = _walk_words(emit, x, c, n_words, first, fours, emit.byte_products)
+    double = ir.Constant(scores[0, 0].type, [-2] * (2 * emit.width))
+    for r in range(GROUP):
+        norm = emit.splat(builder.load(emit.at(norms, r)))
+        for v in range(VECTORS):
+            joined = emit.pair_products(scores[r, v], double)
+            scores[r, v] = builder.add(norm, joined)
+    return scores
+
+
+def _walk_words(emit, x, c, n_words, first, numbers, products):
+    """Sums over all words of a tile of samples and a group of centers.
+
+    They begin with first[center], and are vectors of what `products` of two vectors of
+    `numbers` gives.
+    """
+    builder = emit.builder
+    sums = {}
+
+    def step(base, size):
+        base = builder.bitcast(base, emit.element.as_pointer())
+        return lambda n: emit.pointer(base, builder.mul(n, ir.Constant(n.type, size)))
+
+    row_of, column_of = step(x, VECTORS * emit.width), step(c, GROUP)
+    kind = products(*[ir.Constant(numbers, None)] * 2).type
+    for r in range(GROUP):
+        start = builder.bitcast(emit.splat(first[r]), kind)
+        for v in range(VECTORS):
+            sums[r, v] = cgutils.alloca_once(builder, kind)
+            builder.store(start, sums[r, v])
+    with cgutils.for_range(builder, n_words) as loop:
+        row, column = row_of(loop.index), column_of(loop.index)
+        places = [emit.at(row, v * emit.width) for v in range(VECTORS)]
+        vectors = [emit.load(place, numbers) for place in places]
+        for r in range(GROUP):
+            center = emit.splat(builder.load(emit.at(column, r)))
+            center = builder.bitcast(center, numbers)
+            for v, vector in enumerate(vectors):
+                total = builder.add(builder.load(sums[r, v]), products(vector, center))
+                builder.store(total, sums[r, v])
+    return {cell: builder.load(slot) for cell, slot in sums.items()}
+
+
+def _mark(emit, scores, limits, masks, dtype):
+    """Set the bits of scores not above the lanes' limits; returns these."""
+    builder = emit.builder
+    word = ir.IntType(dtype.bitwidth)
+    limit = [emit.load(emit.at(limits, v * emit.width)) for v in range(VECTORS)]
+    for r in range(GROUP):
+        mask = ir.Constant(word, 0)
+        for v in range(VECTORS):
+            near = builder.icmp_signed("<=", scores[r, v], limit[v])
+            bits = builder.bitcast(near, ir.IntType(emit.width))
+            if word.width > emit.width:
+                bits = builder.zext(bits, word)
+            bits = builder.shl(bits, ir.Constant(word, v * emit.width))
+            mask = builder.or_(mask, bits)
+        builder.store(mask, emit.at(masks, r))
+    return limit
 
 
 @intrinsic

@@ -31,6 +31,12 @@ IS_X86 = TRIPLE.startswith("x86_64")
 HAS_FMA = IS_ARM or "fma" in FEATURES
 VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
 VECTORS = 4 if IS_ARM or "avx512f" in FEATURES else 2
+# LLVM's name for an instruction that `Emitter.byte_products` is.
+BYTE_PRODUCTS = {
+    (64, "avx512bw" in FEATURES): "llvm.x86.avx512.pmaddubs.w.512",
+    (32, "avx2" in FEATURES): "llvm.x86.avx2.pmadd.ub.sw",
+    (16, "ssse3" in FEATURES): "llvm.x86.ssse3.pmadd.ub.sw.128",
+}.get((VECTOR_BYTES, True))
 
 
 def tile_lanes(dtype: type) -> int:
@@ -63,6 +69,10 @@ class Emitter:
     def pointer(self, base, offset):
         """Point to base[offset]."""
         return self.builder.gep(base, [offset])
+
+    def at(self, base, offset):
+        """Point to base[offset], an offset that is known now."""
+        return self.pointer(base, ir.Constant(ir.IntType(64), offset))
 
     def load(self, pointer, vector=None):
         """Load a vector, of this element type unless another is given."""
@@ -99,12 +109,33 @@ class Emitter:
         the CPU has it.
         """
         wide = ir.VectorType(self.element, 2 * self.width)
-        products = self.builder.mul(
-            self.builder.sext(a, wide), self.builder.sext(b, wide)
+        sext = self.builder.sext
+        return self._neighbours(self.builder.mul(sext(a, wide), sext(b, wide)))
+
+    def byte_products(self, a, b):
+        """As `pair_products`, of bytes in int16, of four times the lanes.
+
+        Those of a are unsigned. All of them must be below 128, or an instruction would
+        end at the largest int16.
+        """
+        wide = ir.VectorType(ir.IntType(16), 4 * self.width)
+        if BYTE_PRODUCTS is None:
+            products = self.builder.mul(
+                self.builder.zext(a, wide), self.builder.sext(b, wide)
+            )
+            return self._neighbours(products)
+        sums = ir.VectorType(ir.IntType(16), 2 * self.width)
+        kind = ir.FunctionType(sums, [a.type, b.type])
+        function = cgutils.get_or_insert_function(
+            self.builder.module, kind, BYTE_PRODUCTS
         )
-        undefined = ir.Constant(wide, ir.Undefined)
+        return self.builder.call(function, [a, b])
+
+    def _neighbours(self, values):
+        """Sums of neighbours, of twice as many lanes."""
+        undefined = ir.Constant(values.type, ir.Undefined)
         first, second = (
-            self.shuffle(products, undefined, list(range(n, 2 * self.width, 2)))
+            self.shuffle(values, undefined, list(range(n, values.type.count, 2)))
             for n in (0, 1)
         )
         return self.builder.add(first, second)
