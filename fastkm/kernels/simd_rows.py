@@ -184,55 +184,91 @@ def row_distances(typingctx, X, rows, row_at, centers, j, out, out_at):
     def generate(context, builder, signature, arguments):
         kinds = signature.args
         X, centers, j = arguments[0], arguments[3], arguments[4]
-        emit = Emitter(builder, types.float64)
-        source = Emitter(builder, kinds[0].dtype)
-        kind = ir.VectorType(source.element, emit.width)
-        center, n_features = row(context, builder, kinds[3], centers, j)
         rows, out = pointers(context, builder, signature, arguments, ((1, 2), (5, 6)))
-
-        def number(value):
-            return ir.Constant(n_features.type, value)
-
+        emit = Emitter(builder, types.float64)
+        center, n_features = row(context, builder, kinds[3], centers, j)
         starts = []
         for r in range(ROWS):
-            i = builder.load(emit.pointer(rows, number(r)))
+            i = builder.load(emit.at(rows, r))
             starts.append(row(context, builder, kinds[0], X, i)[0])
-        groups = [starts[g : g + emit.width] for g in range(0, ROWS, emit.width)]
-        sums = [cgutils.alloca_once(builder, emit.vector) for _ in groups]
-        for slot in sums:
-            builder.store(ir.Constant(emit.vector, None), slot)
-
-        def add_feature(f, columns):
-            coordinate = emit.splat(builder.load(emit.pointer(center, f)))
-            for slot, column in zip(sums, columns, strict=True):
-                difference = builder.fsub(column, coordinate)
-                square = builder.fmul(difference, difference)
-                builder.store(builder.fadd(builder.load(slot), square), slot)
-
-        n_squares = builder.sdiv(n_features, number(emit.width))
-        with cgutils.for_range(builder, n_squares) as loop:
-            first = builder.mul(loop.index, number(emit.width))
-            squares = [
-                emit.transposed(
-                    [
-                        source.widened(source.load(emit.pointer(start, first), kind))
-                        for start in group
-                    ]
-                )
-                for group in groups
-            ]
-            for f, columns in enumerate(zip(*squares, strict=True)):
-                add_feature(builder.add(first, number(f)), columns)
-        whole = builder.mul(n_squares, number(emit.width))
-        with cgutils.for_range_slice(builder, whole, n_features, number(1)) as (f, _):
-            places = [[emit.pointer(start, f) for start in group] for group in groups]
-            add_feature(f, [source.widened(emit.gather(group)) for group in places])
-        for g, slot in enumerate(sums):
-            place = emit.pointer(out, number(g * emit.width))
-            emit.store(builder.load(slot), place)
+        pairs = [(start, center) for start in starts]
+        _distances(emit, Emitter(builder, kinds[0].dtype), pairs, n_features, out)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def label_distances(typingctx, X, i, centers, labels, out):
+    """As `row_distances`, of the samples i, i + 1, ... to the centers of their labels.
+
+    Into out[i:].
+    """
+    signature = types.none(X, types.int64, centers, labels, out)
+
+    def generate(context, builder, signature, arguments):
+        kinds = signature.args
+        X, i, centers = arguments[:3]
+        labels, out = pointers(context, builder, signature, arguments, ((3, 1), (4, 1)))
+        emit = Emitter(builder, types.float64)
+        pairs = []
+        for r in range(ROWS):
+            own = builder.add(i, ir.Constant(i.type, r))
+            start, n_features = row(context, builder, kinds[0], X, own)
+            label = builder.sext(builder.load(emit.at(labels, r)), i.type)
+            pairs.append((start, row(context, builder, kinds[2], centers, label)[0]))
+        _distances(emit, Emitter(builder, kinds[0].dtype), pairs, n_features, out)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _distances(emit, source, pairs, n_features, out):
+    """Squared distances of ROWS samples, each to a center of its own."""
+    builder = emit.builder
+    kind = ir.VectorType(source.element, emit.width)
+    groups = [pairs[g : g + emit.width] for g in range(0, ROWS, emit.width)]
+    sums = [cgutils.alloca_once(builder, emit.vector) for _ in groups]
+    for slot in sums:
+        builder.store(ir.Constant(emit.vector, None), slot)
+
+    def number(value):
+        return ir.Constant(n_features.type, value)
+
+    def add(slot, square):
+        builder.store(builder.fadd(builder.load(slot), square), slot)
+
+    def squared(values, center):
+        difference = builder.fsub(source.widened(values), center)
+        return builder.fmul(difference, difference)
+
+    n_squares = builder.sdiv(n_features, number(emit.width))
+    with cgutils.for_range(builder, n_squares) as loop:
+        first = builder.mul(loop.index, number(emit.width))
+        lines = [
+            [
+                squared(
+                    source.load(emit.pointer(sample, first), kind),
+                    emit.load(emit.pointer(center, first)),
+                )
+                for sample, center in group
+            ]
+            for group in groups
+        ]
+        columns = [emit.transposed(group) for group in lines]
+        for features in zip(*columns, strict=True):
+            for slot, square in zip(sums, features, strict=True):
+                add(slot, square)
+    whole = builder.mul(n_squares, number(emit.width))
+    with cgutils.for_range_slice(builder, whole, n_features, number(1)) as (f, _):
+        for slot, group in zip(sums, groups, strict=True):
+            values, centers = (
+                emit.gather([emit.pointer(pair[side], f) for pair in group])
+                for side in (0, 1)
+            )
+            add(slot, squared(values, centers))
+    for g, slot in enumerate(sums):
+        emit.store(builder.load(slot), emit.at(out, g * emit.width))
 
 
 @intrinsic

@@ -9,17 +9,31 @@ import numpy as np
 from fastkm.kernels._jit import inlined, rolled
 from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty
-from fastkm.kernels.exact import HIGH, LOW, SLACK, add_cell, chunk_bounds, two_sum
+from fastkm.kernels.exact import (
+    HIGH,
+    LOW,
+    SLACK,
+    add_cell,
+    chunk_bounds,
+    distance,
+    two_sum,
+)
 from fastkm.kernels.select import greater, lesser
-from fastkm.kernels.simd_rows import AHEAD, TERMS, add_terms, prefetch_lines
+from fastkm.kernels.simd_rows import (
+    AHEAD,
+    ROWS,
+    TERMS,
+    add_terms,
+    label_distances,
+    prefetch_lines,
+)
 
 # Places for changed samples, and samples that are compared in one go: few of these hold
 # a change, once a fit settles down (500,000 labels: 0.13 ms where 0.45 are needed to
 # look at each).
 CHANGED_BLOCK, COMPARED = 512, 64
-# Between so many features rows are asked for ahead: 100 float64 26 -> 17 ns a sample,
-# where longer ones are found by the machine itself.
-SHORT, LONG = 31, 512
+# Features from which on rows are not asked for ahead: the machine finds them itself.
+LONG = 512
 
 
 @inlined
@@ -133,28 +147,12 @@ def join(chunk, n_chunks, totals, joined):
 
 @parallel
 def own_distances(chunk, n_chunks, X, centers, labels, distances):
-    """Squared distance of every sample to the center of its label.
-
-    Four samples at a time: each feature waits for the addition of the one before, and
-    four such chains keep the adder busy.
-    """
+    """Squared distance of every sample to the center of its label."""
     start, stop = chunk_bounds(chunk, n_chunks, X.shape[0])
-    for first in range(start, stop, 4):
-        a, last = first, stop - 1
-        b, c, d = lesser(a + 1, last), lesser(a + 2, last), lesser(a + 3, last)
-        if SHORT < X.shape[1] < LONG:
-            for i in range(a + 4, a + 8):
-                prefetch_lines(X, lesser(i, last))
-        ja, jb, jc, jd = labels[a], labels[b], labels[c], labels[d]
-        sum_a = sum_b = sum_c = sum_d = 0.0
-        for f in range(X.shape[1]):
-            step_a = np.float64(X[a, f]) - centers[ja, f]
-            step_b = np.float64(X[b, f]) - centers[jb, f]
-            step_c = np.float64(X[c, f]) - centers[jc, f]
-            step_d = np.float64(X[d, f]) - centers[jd, f]
-            sum_a += step_a * step_a
-            sum_b += step_b * step_b
-            sum_c += step_c * step_c
-            sum_d += step_d * step_d
-        distances[a], distances[b] = sum_a, sum_b
-        distances[c], distances[d] = sum_c, sum_d
+    for i in range(start, stop - ROWS + 1, ROWS):
+        if X.shape[1] < LONG:
+            for ahead in range(i + 2 * ROWS, lesser(i + 3 * ROWS, stop)):
+                prefetch_lines(X, ahead)
+        label_distances(X, i, centers, labels, distances)
+    for i in range(stop - (stop - start) % ROWS, stop):
+        distances[i] = distance(X, i, centers, np.int64(labels[i]))
