@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_contract import Slices, check_long_runs, check_run, check_step, same
 
 from fastkm import engines, kmeans, lloyd, reference
+from fastkm.engines import prefix
 from fastkm.engines.chunks import KEPT_BYTES
 from fastkm.engines.prefix import Prefix
 from fastkm.engines.sieves import LEADS, Sieves
@@ -85,6 +86,45 @@ def test_noise_is_left_to_the_tiles(rng):
     engine.step(engine.X[:100])
     assert engine.sieves.cost > 1
     assert engine.counts["samples labelled"] == 2000
+
+
+@every_dtype
+@pytest.mark.parametrize("n_features", [3, 40, 160])
+def test_keys_are_lower_bounds(n_features, dtype, monkeypatch, rng):
+    """Samples are skipped, and no other center comes as near as their keys say."""
+    monkeypatch.setattr(prefix, "PER_CLUSTER", 0)
+    monkeypatch.setattr(prefix, "FAR", np.inf)
+    monkeypatch.setattr(prefix, "REPAID", -1.0)
+    X = mixture(900, n_features, 20, dtype)
+    X[-30:] = X[:30]
+    engine, centers = Sieving(X, None, 2), X[:40].astype("f8")
+    n_known = 0
+    for size in (0.1, 0.1, 0.01, 0.01, 0.003, 0.001, 0.001, 0.1, 0.001):
+        labels, _ = reference.assign(X, centers)
+        engine.step(centers)
+        same(engine._labels, labels)
+        x, c = X.astype(np.longdouble), centers.astype(np.longdouble)
+        apart = np.sqrt(((x[:, None] - c) ** 2).sum(axis=2))
+        own = apart[np.arange(len(X)), labels]
+        apart[np.arange(len(X)), labels] = np.inf
+        leads = apart.min(axis=1) - own
+        known = engine.keys > engine.room[labels]
+        n_known += known.sum()
+        keys = engine.keys[known] - engine.room[labels][known]
+        assert (leads[known] >= keys).all()
+        moved = rng.random(len(centers)) < 0.7
+        centers = centers.astype(dtype).astype("f8")
+        centers[moved] += rng.normal(size=(moved.sum(), n_features)) * size / 9
+        centers = centers.astype(dtype).astype("f8")
+    assert n_known > 900 and engine.counts["samples skipped"] > 900
+
+
+@every_dtype
+def test_long_runs_with_keys(dtype, monkeypatch):
+    monkeypatch.setattr(prefix, "PER_CLUSTER", 0)
+    monkeypatch.setattr(prefix, "FAR", np.inf)
+    monkeypatch.setattr(engines.InMemory, "n_chunks", lambda self, work: 2)
+    check_long_runs(Sieving, mixture(900, 60, 30, dtype), 40, 2)
 
 
 def test_limits_do_not_outlive_larger_centers():

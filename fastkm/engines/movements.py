@@ -26,7 +26,11 @@ def movements(centers: Array, moved: Array) -> Array:
 
 def added_room(centers: Array, moved: Array) -> Array:
     """For each cluster, its center's movement plus the largest of another center."""
-    steps = movements(centers, moved)
+    return with_others(movements(centers, moved))
+
+
+def with_others(steps: Array) -> Array:
+    """Each movement plus the largest of the others."""
     if len(steps) == 1:
         return steps
     second, first = np.partition(steps, -2)[-2:]

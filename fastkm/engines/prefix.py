@@ -19,15 +19,29 @@ Nevalainen, A fast exact GLA based on code vector activity detection, 2000, sect
 A sample with so many centers in reach that all of them cost less is left to the tiles,
 as those of a group that has no center yet; and while that would be true of too many, as
 a pilot estimates, the tiles find all labels.
+
+Samples whose label cannot have changed are skipped, as in `engines.skips`. The tiles
+find out how much nearer their center is than any other. To that end the first sieve
+looks farther, by some `delta`, than what may win. Let d be the distance that a score
+within the limit of the hint stands for at most, so that no winner is farther. What the
+first sieve rules out is farther than d + delta; of what the second one does, integers
+|v(x) - v(c)| apart, the reach says how near it is at least; for the others there are
+scores, as in the tiles. The least of these, less the distance that the label's score
+stands for at most, is how much nearer that is, but for the roundings of D, which
+`engines.skips` takes off as well (`kernels.prefix.lead_beyond`). Of a sample whose
+center rests, and that looked only at those that moved, the others are where they were:
+it leads them by what was left of its key before.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from fastkm.engines.base import NONE, Array
+from fastkm.engines.movements import movements, with_others
 from fastkm.engines.sieves import (
     BASIS_ROWS,
     WORTHWHILE,
@@ -37,12 +51,16 @@ from fastkm.engines.sieves import (
     no_images,
     no_lead,
 )
-from fastkm.engines.tiles import Tiles, score_margin
+from fastkm.engines.tiles import NO_KEYS, NO_ROOM, Tiles, score_margin
 from fastkm.kernels import prefix
 from fastkm.kernels.integers import BIAS
 from fastkm.kernels.simd_rows import dot_depth
 
 UNKNOWN = np.empty((0, 2), np.float32)
+# How far beyond what may win to look: AHEAD steps like the last one, but not beyond a
+# share of a usual distance, as SOME samples tell; and a share of skipped samples that
+# repays it. Movements of centers for less than PER_CLUSTER samples each cost too much.
+AHEAD, FAR, SOME, REPAID, PER_CLUSTER = 2.0, 0.05, 1024, 0.1, 50
 
 
 class Queue(NamedTuple):
@@ -58,10 +76,29 @@ class Queue(NamedTuple):
     hints: Array
     known: Array
 
+    def n_samples(self, n_samples: int) -> int:
+        """How many, of so many in all."""
+        return int(self.left.sum()) if self.left.size else n_samples
+
     def share(self, n_samples: int, n_clusters: int) -> float:
         """Share of all pairs."""
-        n_queued = self.left.sum() if self.left.size else n_samples
-        return float(n_queued / n_samples * len(self.centers.ids) / n_clusters)
+        share = self.n_samples(n_samples) / n_samples
+        return share * len(self.centers.ids) / n_clusters
+
+
+class Bounds(NamedTuple):
+    """What says which samples are skipped (`engines.skips`), and what is kept of that.
+
+    keys, new_keys : (n_samples,), or empty where there are none yet, or not to be kept
+    before, room : of the last step and of this one; step : what is between them
+    """
+
+    keep: bool
+    keys: Array
+    new_keys: Array
+    before: Array
+    room: Array
+    step: float
 
 
 class Reduced:
@@ -84,11 +121,12 @@ class Prefix(Tiles):
     """The engine of this module (see there).
 
     Memory beyond X: that of `Tiles` and of `Sieves`, and per sample 3 bytes for each
-    coordinate (some 400 in all) and 32 more. While the coordinates are made, 4 bytes
+    coordinate (some 400 in all) and 36 more. While the coordinates are made, 4 bytes
     for each of them.
 
     Counts pairs of sample and center: all, those that the first sieve let pass, those
-    that were computed in full; and samples that exact distances decided.
+    that were computed in full; and samples that exact distances decided, that were left
+    to the tiles as sieves would not pay, and that were skipped.
     """
 
     def __init__(
@@ -103,26 +141,93 @@ class Prefix(Tiles):
         self.sieves = sieves or Sieves(some, n_threads)
         self.shift = self.sieves.shift
         self.reduced = Reduced()
+        self.keys, self.room = np.full(self.n_samples, -np.inf, np.float32), NO_ROOM
+        self.beyond, self.failed = 0.0, np.inf  # see `_beyond`
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        look, n_clusters = self.sieves.look(self._centers, centers), len(centers)
-        n_chunks = self.n_chunks(0.2 * self.n_samples * n_clusters)
-        works = self._divide(n_chunks, look)
-        share = sum(work.share(self.n_samples, n_clusters) for work in works)
-        if not (look.serves and share * self.sieves.cost < WORTHWHILE):
+        look = self.sieves.look(self._centers, centers)
+        bounds = self._bounds(look, keep)
+        if keep:
+            self.room = NO_ROOM  # until the keys are good for it
+        n_chunks = self.n_chunks(0.2 * self.n_samples * len(centers))
+        works = self._divide(n_chunks, look, bounds, labels)
+        n_open = sum(work.n_samples(self.n_samples) for work in works)
+        share = sum(work.share(self.n_samples, len(centers)) for work in works)
+        self.counts["samples skipped"] += self.n_samples - n_open
+        if keep:
+            self.beyond = self._beyond(bounds.step, n_open)
+        # The tiles find out more for the keys: as many as are skipped now may then be
+        # open that are not.
+        worthwhile = WORTHWHILE * (n_open / self.n_samples) ** 2
+        if look.serves and share * self.sieves.cost < worthwhile:
+            self._prepare(look)
+            for work in works:
+                self._label(n_chunks, look, work, bounds, labels)
+        elif n_open:
+            self.counts["samples labelled"] += n_open
             self.reduced.scores[:, 1] = np.inf
-            super().find(centers, labels, keep)
-            return
-        self._prepare(look)
-        for work in works:
-            self._label(n_chunks, look, work, labels, keep)
+            for work in works:
+                self._leave(n_chunks, look, work, bounds, labels)
+        if keep:
+            self.room = bounds.room
 
-    def _divide(self, n_chunks: int, look: Look) -> list[Queue]:
-        """Queue the samples: those whose center rests can go only to one that moved."""
+    def _bounds(self, look: Look, keep: bool) -> Bounds:
+        """Room for the keys."""
+        before, keys = self.room, self.keys
+        repays = self.n_samples >= PER_CLUSTER * len(look.centers)
+        new_keys = keys if keep and repays else NO_KEYS
+        if not repays or look.moved is None or len(before) != len(look.centers):
+            new_keys.fill(-np.inf)
+            before = room = np.zeros(len(look.centers))
+            self.beyond, self.failed = 0.0, np.inf
+            return Bounds(keep, NO_KEYS, new_keys, before, room, 0.0)
+        steps = np.zeros(len(look.centers))
+        moved = look.moved
+        steps[moved] = movements(look.before[moved], look.centers[moved])
+        added = with_others(steps)
+        room = np.nextafter(before + added, np.inf)
+        return Bounds(keep, keys, new_keys, before, room, float(np.median(added)))
+
+    def _beyond(self, step: float, n_open: int) -> float:
+        """How far beyond what may win to look, for keys: 0.0 where that does not pay.
+
+        Some steps like the last one, if these are not too far. Where hardly a sample
+        was skipped for what was found out in the last step, not again before the
+        centers move half as far.
+        """
+        reduced = self.reduced
+        if not (step and len(reduced.squares)):
+            return 0.0
+        if self.beyond and n_open > (1 - REPAID) * self.n_samples:
+            self.failed = step
+        some = slice(None, None, max(1, self.n_samples // SOME))
+        squares = reduced.squares[some] + 2.0 * reduced.scores[some, 0]
+        known = squares[np.isfinite(squares)]
+        usual = math.sqrt(max(float(np.median(known)), 0.0)) if len(known) else 0.0
+        pays = step < self.failed / 2 and AHEAD * step <= FAR * usual
+        return AHEAD * step if pays else 0.0
+
+    def _divide(
+        self, n_chunks: int, look: Look, bounds: Bounds, labels: Array
+    ) -> list[Queue]:
+        """Queue the samples: those whose center rests can go only to one that moved.
+
+        But for those that are skipped.
+        """
         if look.moved is None:
             return [Queue(self.queue, NONE, look.everyone, NONE, UNKNOWN)]
+        labels[:] = self._labels
         others = np.empty(self.n_samples, np.int64)
-        sizes = prefix.split(n_chunks, self._labels, look.moved, self.queue, others)
+        sizes = prefix.split(
+            n_chunks,
+            self._labels,
+            look.moved,
+            bounds.keys,
+            bounds.room,
+            self.reduced.scores if bounds.keep else UNKNOWN,
+            self.queue,
+            others,
+        )
         n_moved, n_others = np.array(sizes).T.copy()
         hints = self._labels
         return [
@@ -150,7 +255,7 @@ class Prefix(Tiles):
             reduced.scores[:, 1] = np.inf
 
     def _label(
-        self, n_chunks: int, look: Look, work: Queue, labels: Array, keep: bool
+        self, n_chunks: int, look: Look, work: Queue, bounds: Bounds, labels: Array
     ) -> None:
         reduced = self.reduced
         margin = score_margin(
@@ -181,14 +286,32 @@ class Prefix(Tiles):
             look.centers,
             self.sieves.most(len(work.centers.ids)),
             work.known,
+            self.beyond if bounds.keep else 0.0,
+            bounds.before,
+            bounds.room,
             labels,
-            reduced.scores if keep else UNKNOWN,
+            reduced.scores if bounds.keep else UNKNOWN,
+            bounds.new_keys,
         )
         left, passed, full, exact = np.array(counts).T
-        n_samples = work.left.sum() if work.left.size else self.n_samples
-        self.counts["pairs of sample and center"] += int(n_samples) * len(look.centers)
+        n_samples = work.n_samples(self.n_samples)
+        self.counts["pairs of sample and center"] += n_samples * len(look.centers)
         self.counts["pairs past the first sieve"] += int(passed.sum())
         self.counts["pairs computed in full"] += int(full.sum())
         self.counts["samples decided by exact distances"] += int(exact.sum())
         if left.any():
-            self.find_queued(n_chunks, work.samples, left.copy(), look.centers, labels)
+            self._leave(n_chunks, look, work._replace(left=left.copy()), bounds, labels)
+
+    def _leave(
+        self, n_chunks: int, look: Look, work: Queue, bounds: Bounds, labels: Array
+    ) -> None:
+        """Leave what is queued to the tiles."""
+        left, keys = work.left, bounds.new_keys
+        if keys.size and left.size:
+            for chunk, n_left in enumerate(left):
+                first = chunk * self.n_samples // n_chunks
+                keys[work.samples[first : first + n_left]] = -np.inf
+        if not left.size or left.any():
+            self.find_queued(
+                n_chunks, work.samples, left, look.centers, labels, keys, bounds.room
+            )

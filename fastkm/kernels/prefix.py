@@ -16,12 +16,12 @@ import numpy as np
 from fastkm.kernels._jit import inlined, nested
 from fastkm.kernels._threads import parallel
 from fastkm.kernels.arrays import empty, zeros
-from fastkm.kernels.exact import chunk_bounds, distance, rounded_up
+from fastkm.kernels.exact import chunk_bounds, distance, rounded_down, rounded_up
 from fastkm.kernels.integers import HIGHEST, limit_of, reach_of
 from fastkm.kernels.select import greater, lesser
 from fastkm.kernels.simd import MASK, lowest_bit, rank_bytes, sift_bytes, tile
 from fastkm.kernels.simd_rows import AHEAD, dot, dot_integers
-from fastkm.kernels.tiles import CENTER_BYTES, DEPTH, load_block, take_rows
+from fastkm.kernels.tiles import CENTER_BYTES, DEPTH, lead_of, load_block, take_rows
 from fastkm.kernels.vectors import GROUP, LANES_32, LANES_64
 
 N_TILES = 4  # tiles of samples that share a run through the centers
@@ -114,15 +114,20 @@ def count_passed(
 
 
 @parallel
-def split(chunk, n_chunks, labels, moved, with_moved, others):
-    """List the samples whose center moved, and the others.
+def split(chunk, n_chunks, labels, moved, keys, room, scores, with_moved, others):
+    """List the open samples (`engines.skips`) whose center moved, and the others.
 
-    Each chunk writes from its first sample's place on; returns both numbers.
+    Of those that are skipped the scores are void if their center moved, if there are
+    any. Each chunk writes from its first sample's place on; returns both numbers.
     """
     first, last = chunk_bounds(chunk, n_chunks, labels.size)
     n_moved = n_others = 0
     for i in range(first, last):
-        if moved[labels[i]]:
+        label = labels[i]
+        if keys.size and room[label] < keys[i]:
+            if moved[label] and scores.size:
+                scores[i, 1] = math.inf
+        elif moved[label]:
             with_moved[first + n_moved] = i
             n_moved += 1
         else:
@@ -234,10 +239,11 @@ def compare(
     """Full scores of the centers found that pass the second sieve, too.
 
     They join near and scores, which hold a first center. Every better score lowers
-    the limit. Returns how many there are, and the limit. The second sieve's scores go
-    into `apart`.
+    the limit. Returns how many there are, the limit, and the least score of the second
+    sieve of those that it held back. All of its scores go into `apart`.
     """
     best, n_near, width = scores[0], 1, integers.shape[1]
+    least = np.int64(HIGHEST)
     # All at once: without a branch that waits for it, memory is asked for the next
     # centers meanwhile.
     for n in range(n_found):
@@ -249,7 +255,10 @@ def compare(
     reach = score_reach(square, limit, X.shape[1], margin)
     most = limit_of(reach, own_norm)
     for n in range(n_found):
-        if apart[n] > most or found[n] == near[0]:
+        if found[n] == near[0]:
+            continue
+        if apart[n] > most:
+            least = lesser(least, apart[n])
             continue
         c = np.int64(found[n])
         if n_near == 1:
@@ -261,7 +270,41 @@ def compare(
             reach = score_reach(square, limit, X.shape[1], margin)
             most = limit_of(reach, own_norm)
         n_near += 1
-    return n_near, limit
+    return n_near, limit, least
+
+
+@inlined
+def score_distance(square, score, n_features):
+    """Distance of a sample |x'|^2 to what has such a score, at least."""
+    above = square * (1 + (n_features + 8) * 2.0**-52)
+    return math.sqrt(greater(above + 2 * np.float64(score), 0.0))
+
+
+@inlined
+def lead_beyond(far, least, own_norm, square, limit, n_features, margin):
+    """Lower bound on how much nearer than any center that was ruled out one is.
+
+    That has a score of at most `limit`. The first sieve's are farther than `far`, as
+    the second one's, of which `least` is the least score. `engines.prefix` proves it.
+    """
+    per_distance, per_norm, rounding = margin
+    if least < HIGHEST:
+        apart = math.sqrt(np.float64(least + own_norm))
+        within = (apart - per_norm * math.sqrt(square) - rounding) / per_distance
+        far = lesser(far, within)
+    own = score_distance(square, limit, n_features)
+    lost = (n_features + 8) * 2.0**-50 * far + math.sqrt(n_features * 2.0**-1070)
+    return far * (1 - 2.0**-40) - own * (1 + 2.0**-40) - lost
+
+
+@inlined
+def second_least(scores, n_near, place):
+    """Least of some scores but one; infinite where there is no other."""
+    second = np.float32(math.inf)
+    for n in range(n_near):
+        if n != place:
+            second = lesser(second, scores[n])
+    return second
 
 
 @inlined
@@ -316,8 +359,12 @@ def label_by_prefix(
     centers,
     most,
     known,
+    delta,
+    room_before,
+    room,
     labels,
     scores,
+    keys,
 ):
     """Write the labels of the samples in the queue (as `tiles.label_by_scores`).
 
@@ -335,6 +382,10 @@ def label_by_prefix(
     known[i] are the score of the hint, and the limit to what can win (where not
     infinite), for samples whose hint has not moved; scores (n_samples, 2) gets them for
     the labels, if it is not empty.
+
+    keys (n_samples,) get the labels' keys for `room` (`engines.skips`), unless they are
+    empty; the first sieve looks farther by `delta` for that. Where something is known,
+    centers that are not in `ids` have not moved since `room_before`.
 
     Samples with more than `most` candidates after the first sieve are not labelled but
     left in the queue. Returns their number, how many pairs passed the first sieve, how
@@ -381,7 +432,8 @@ def label_by_prefix(
             if not limits[r] < math.inf:
                 n_found[r] = most + 1
             reach = score_reach(squares[i], limits[r], X.shape[1], margin)
-            lead_reach = reach * lead_scale + (np.float64(lead_losses[i]) + loss)
+            wider = (reach + delta * margin[0]) * lead_scale
+            lead_reach = wider + (np.float64(lead_losses[i]) + loss)
             lead_limits[r] = limit_of(lead_reach, lead_norms[i])
         sieve(
             block, n_tiles, lead_centers, offsets, lead_center_norms, lead_limits, masks
@@ -392,12 +444,14 @@ def label_by_prefix(
             if n_found[r] > most:
                 if scores.size:
                     scores[i, 1] = math.inf
+                if keys.size:
+                    keys[i] = -math.inf
                 queue[end] = i
                 end += 1
                 continue
             n_passed += n_found[r]
             near[0], near_scores[0] = hinted[r], best[r]
-            n_near, limit = compare(
+            n_near, limit, least = compare(
                 X, i, shift, slacks[r], squares[i], row, center_rows, norms, integers,
                 integer_norms[i], center_integers, center_integer_norms, margin,
                 found[r], n_found[r], apart, near, near_scores, limits[r],
@@ -412,4 +466,26 @@ def label_by_prefix(
                 limit = rounded_up(np.float64(near_scores[place]) + slacks[r])
             if scores.size:
                 scores[i, 0], scores[i, 1] = near_scores[place], limit
+            if keys.size and not delta > 0:
+                keys[i] = -math.inf
+            elif keys.size:
+                far = score_distance(squares[i], limits[r], X.shape[1]) + delta
+                gap = lead_beyond(
+                    far, least, np.int64(integer_norms[i]), squares[i], limit,
+                    X.shape[1], margin,
+                )  # fmt: skip
+                second = second_least(near_scores, n_near, place)
+                if second < math.inf:
+                    norm = score_margin[3] + score_margin[4] * math.sqrt(squares[i])
+                    among = lead_of(
+                        np.float64(near_scores[place]), np.float64(second), norm,
+                        slacks[r], X.shape[1],
+                    )  # fmt: skip
+                    gap = lesser(gap, among)
+                if known.size:
+                    before = np.float64(keys[i]) - room_before[hinted[r]]
+                    gap = lesser(gap, before)
+                is_safe = gap > 0 and not by_distance
+                key = gap + room[near[place]]
+                keys[i] = rounded_down(key) if is_safe else np.float32(-math.inf)
     return end - first, n_passed, n_full, n_exact
