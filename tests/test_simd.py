@@ -102,6 +102,7 @@ def test_sift_and_product_of_integers(n_pairs, most, rng):
     masks_of(*integers, limits.astype(np.int32), masks, gains.ravel())
     np.testing.assert_array_equal(bits_of(masks), scores <= limits[:, None])
     expected = np.maximum(limits[:, None] - scores, 0).sum(axis=0) + vectors.WIDTH_32
+    # Float32 sums of positive terms: at most LANES + 2 roundings of 2^-24 each.
     np.testing.assert_allclose(gains.sum(axis=1), expected, rtol=1e-5)
 
     a, b = rng.integers(-most, most, (2, 3 * simd_rows.INTEGERS), endpoint=True)

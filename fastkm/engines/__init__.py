@@ -138,8 +138,8 @@ def decide(
     # Milliseconds per assignment, lanes / tiles, the same machine: 1M x 2, k=6: 2.4 /
     # 5.7, k=64: 8.8 / 10; 1M x 3, k=21: 8.5 / 7.8; 1M x 4, k=10: 12 / 9.4. Of fits of
     # 300 steps, lanes / skips: 500k x 5, k=6: 134 / 109, k=12: 779 / 305.
-    # CPU seconds of whole runs, tiles / skips / prefix: 1M x 100 in blobs, k=50, 100
-    # steps: 19.7 / 4.9 / 20.5; MNIST, k=100, 60 steps: 9.5 / 5.1 / 5.2.
+    # Seconds of fits to the end, skips / prefix: 100,000 x 384 embeddings, k=100: 7.5 /
+    # 8.0, k=150: 7.4 / 7.8; MNIST, k=250: 9.5 / 3.2.
     n_terms = n_features * n_clusters
     if engine != "auto":
         return engine, f"asked for with engine={engine!r}"

@@ -162,16 +162,34 @@ def load_row(X, i, shift, row):
 @inlined
 def slack_of(square, margin):
     """How much a score may be above another and still win (`score_margin`)."""
-    m0, m1, m2, floor, stretch, _, _ = margin
-    norm = floor + stretch * math.sqrt(square)
+    m0, m1, m2, _, _, _, _ = margin
+    norm = norm_of(square, margin)
     return m0 + norm * (m1 + norm * m2)
+
+
+@inlined
+def norm_of(square, margin):
+    """Norm of a sample |x'|^2, at most (`score_margin`)."""
+    return margin[3] + margin[4] * math.sqrt(square)
+
+
+@inlined
+def score_square(square, score, n_features):
+    """Squared distance of a sample |x'|^2 to what has such a score, at most."""
+    above = square * (1 + (n_features + 8) * 2.0**-52)
+    return greater(above + 2 * np.float64(score), 0.0)
 
 
 @inlined
 def score_reach(square, score, n_features, margin):
     """`integers.reach_of` centers with scores up to one given, of a sample |x'|^2."""
-    above = square * (1 + (n_features + 8) * 2.0**-52)
-    return reach_of(greater(above + 2 * np.float64(score), 0.0), square, margin)
+    return reach_of(score_square(square, score, n_features), square, margin)
+
+
+@inlined
+def places_at_once(n_words):
+    """Places of centers, of so many words each, that stay in a cache."""
+    return GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_words))
 
 
 @inlined
@@ -185,7 +203,7 @@ def sieve(block, n_tiles, centers, offsets, norms, limits, masks):
     """Sift all pairs of a block, [tile][place] of masks."""
     n_places = norms.size
     n_words = centers.size // n_places
-    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_words))
+    chunk = places_at_once(n_words)
     for first in range(0, n_places, chunk):
         for t in range(n_tiles):
             for place in range(first, lesser(first + chunk, n_places), GROUP):
@@ -204,7 +222,7 @@ def guess(block, n_tiles, centers, offsets, norms, index):
     for row in range(best.size):
         best[row] = HIGHEST
         index[row] = 0
-    chunk = GROUP * greater(1, CENTER_BYTES // (GROUP * 4 * n_words))
+    chunk = places_at_once(n_words)
     for first in range(0, norms.size, chunk):
         for t in range(n_tiles):
             for place in range(first, lesser(first + chunk, norms.size), GROUP):
@@ -274,13 +292,6 @@ def compare(
 
 
 @inlined
-def score_distance(square, score, n_features):
-    """Distance of a sample |x'|^2 to what has such a score, at least."""
-    above = square * (1 + (n_features + 8) * 2.0**-52)
-    return math.sqrt(greater(above + 2 * np.float64(score), 0.0))
-
-
-@inlined
 def lead_beyond(far, least, own_norm, square, limit, n_features, margin):
     """Lower bound on how much nearer than any center that was ruled out one is.
 
@@ -292,19 +303,25 @@ def lead_beyond(far, least, own_norm, square, limit, n_features, margin):
         apart = math.sqrt(np.float64(least + own_norm))
         within = (apart - per_norm * math.sqrt(square) - rounding) / per_distance
         far = lesser(far, within)
-    own = score_distance(square, limit, n_features)
+    own = math.sqrt(score_square(square, limit, n_features))
     lost = (n_features + 8) * 2.0**-50 * far + math.sqrt(n_features * 2.0**-1070)
     return far * (1 - 2.0**-40) - own * (1 + 2.0**-40) - lost
 
 
 @inlined
-def second_least(scores, n_near, place):
-    """Least of some scores but one; infinite where there is no other."""
+def lead_among(scores, n_near, place, square, slack, margin):
+    """How much nearer one center is than the others with scores, at least (`lead_of`).
+
+    Infinite where there is no other.
+    """
     second = np.float32(math.inf)
     for n in range(n_near):
         if n != place:
             second = lesser(second, scores[n])
-    return second
+    if not second < math.inf:
+        return math.inf
+    best, norm = np.float64(scores[place]), norm_of(square, margin)
+    return lead_of(best, np.float64(second), norm, slack, margin[6])
 
 
 @inlined
@@ -469,19 +486,15 @@ def label_by_prefix(
             if keys.size and not delta > 0:
                 keys[i] = -math.inf
             elif keys.size:
-                far = score_distance(squares[i], limits[r], X.shape[1]) + delta
+                far = math.sqrt(score_square(squares[i], limits[r], X.shape[1])) + delta
                 gap = lead_beyond(
                     far, least, np.int64(integer_norms[i]), squares[i], limit,
                     X.shape[1], margin,
                 )  # fmt: skip
-                second = second_least(near_scores, n_near, place)
-                if second < math.inf:
-                    norm = score_margin[3] + score_margin[4] * math.sqrt(squares[i])
-                    among = lead_of(
-                        np.float64(near_scores[place]), np.float64(second), norm,
-                        slacks[r], X.shape[1],
-                    )  # fmt: skip
-                    gap = lesser(gap, among)
+                among = lead_among(
+                    near_scores, n_near, place, squares[i], slacks[r], score_margin
+                )
+                gap = lesser(gap, among)
                 if known.size:
                     before = np.float64(keys[i]) - room_before[hinted[r]]
                     gap = lesser(gap, before)

@@ -267,15 +267,10 @@ def sift_bytes(
     )
 
     def generate(context, builder, signature, arguments):
-        emit = Emitter(builder, types.int32)
-        x, c, offsets, norms, limits, masks = pointers(
-            context,
-            builder,
-            signature,
-            arguments,
-            ((0, 1), (2, 3), (5, 7), (6, 7), (8, 9), (10, 11)),
+        emit, scores = _byte_scores(context, builder, signature, arguments)
+        limits, masks = pointers(
+            context, builder, signature, arguments, ((8, 9), (10, 11))
         )
-        scores = _byte_scores(emit, x, c, arguments[4], offsets, norms)
         _mark(emit, scores, limits, masks, signature.args[10].dtype)
         return context.get_dummy_value()
 
@@ -308,15 +303,10 @@ def rank_bytes(
     )
 
     def generate(context, builder, signature, arguments):
-        emit = Emitter(builder, types.int32)
-        x, c, offsets, norms, best, index = pointers(
-            context,
-            builder,
-            signature,
-            arguments,
-            ((0, 1), (2, 3), (5, 7), (6, 7), (8, 10), (9, 10)),
+        emit, scores = _byte_scores(context, builder, signature, arguments)
+        best, index = pointers(
+            context, builder, signature, arguments, ((8, 10), (9, 10))
         )
-        scores = _byte_scores(emit, x, c, arguments[4], offsets, norms)
         first = emit.splat(builder.trunc(arguments[7], emit.element))
         for v in range(VECTORS):
             places = [emit.at(values, v * emit.width) for values in (best, index)]
@@ -333,19 +323,22 @@ def rank_bytes(
     return signature, generate
 
 
-def _byte_scores(emit, x, c, n_words, offsets, norms):
-    """Scores of a tile of bytes: `sift_bytes`."""
-    builder = emit.builder
+def _byte_scores(context, builder, signature, arguments):
+    """Scores of a tile of bytes, from what `sift_bytes` takes up to norm_at."""
+    emit = Emitter(builder, types.int32)
+    x, c, offsets, norms = pointers(
+        context, builder, signature, arguments, ((0, 1), (2, 3), (5, 7), (6, 7))
+    )
     fours = ir.VectorType(ir.IntType(8), 4 * emit.width)
     first = [builder.load(emit.at(offsets, r)) for r in range(GROUP)]
-    scores = _walk_words(emit, x, c, n_words, first, fours, emit.byte_products)
+    scores = _walk_words(emit, x, c, arguments[4], first, fours, emit.byte_products)
     double = ir.Constant(scores[0, 0].type, [-2] * (2 * emit.width))
     for r in range(GROUP):
         norm = emit.splat(builder.load(emit.at(norms, r)))
         for v in range(VECTORS):
             joined = emit.pair_products(scores[r, v], double)
             scores[r, v] = builder.add(norm, joined)
-    return scores
+    return emit, scores
 
 
 def _walk_words(emit, x, c, n_words, first, numbers, products):
