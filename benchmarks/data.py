@@ -111,7 +111,7 @@ CASES = {
     "cells": Case(lambda: mixture(2_000_000, 2, 300, 3.0, "float64"), 1000, 1),
     "colours": Case(lambda: colours(1_000_000), 256, 2),
     "line": Case(lambda: mixture(5_000_000, 1, 64, 10.0, "float64"), 64, 3),
-    "diagonal": Case(lambda: make_diagonal(500_000, random_state=0), 6, 20),
+    "diagonal": Case(lambda: make_diagonal(1_000_000, random_state=0), 6, 20),
     "narrow": Case(lambda: mixture(1_000_000, 16, 100, 3.0, "float64"), 100, 10),
     "wide": Case(lambda: mixture(200_000, 128, 1024, 1.0, "float32"), 1024, 4),
     "blobs": Case(lambda: mixture(1_000_000, 100, 50, 3.0, "float32"), 50, 10),

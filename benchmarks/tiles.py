@@ -26,7 +26,7 @@ if not __package__:  # run as a script
 from benchmarks import data, limits
 from benchmarks.data import N_THREADS
 from fastkm.engines import Lanes, Tiles
-from fastkm.engines.base import NONE
+from fastkm.engines.base import NO_CHANGES, NONE
 from fastkm.engines.lanes import block_rows
 from fastkm.engines.tiles import NO_KEYS, NO_ROOM, UNDECIDED, score_margin
 from fastkm.kernels import tiles
@@ -54,7 +54,7 @@ def _flops(n_features: int, n_clusters: int, dtype: str) -> float:
         margin = score_margin(DTYPES[dtype], n_features, reach)
         tiles.label_by_scores(
             N_THREADS, engine.X, queue, NONE, engine.shift, packed, norms, margin,
-            block_rows(n_features, packed.nbytes), labels, NO_KEYS, NO_ROOM,
+            block_rows(n_features, packed.nbytes), labels, NO_KEYS, NO_ROOM, NO_CHANGES,
         )  # fmt: skip
         best = min(best, time.perf_counter() - start)
     return 2.0 * X.size * n_clusters / best

@@ -216,7 +216,10 @@ def kmeans(
     ([[0.0, 1.0], [9.0, 1.0]], 4.0)
     """
     max_memory = validation.check_max_memory(max_memory)
-    read = functools.partial(validation.as_input, max_memory=max_memory)
+    n_threads = validation.check_n_threads(n_threads)
+    read = functools.partial(
+        validation.as_input, max_memory=max_memory, n_threads=n_threads
+    )
     data, weights = as_weighted(X, sample_weight, read)
     keeps, n_samples = validation.check_room(data, max_memory, labels_out), len(data)
     labels_out = outputs.check(labels_out, X, n_samples, np.int32, "labels_out")
@@ -233,7 +236,6 @@ def kmeans(
         verbose=verbose,
         checkpoint=checkpoint,
     )
-    n_threads = validation.check_n_threads(n_threads)
     n_swaps = validation.check_integer(n_swaps, "n_swaps", least=0)
     if n_swaps:
         validation.check_dense(data, "n_swaps")
@@ -371,12 +373,13 @@ def assign(
     >>> labels.tolist(), distances.tolist()
     ([0, 1, 0], [0.0, 0.0, 2.25])
     """
-    samples = validation.as_input(X, max_memory=validation.check_max_memory(max_memory))
+    max_memory = validation.check_max_memory(max_memory)
+    n_threads = validation.check_n_threads(n_threads)
+    samples = validation.as_input(X, max_memory=max_memory, n_threads=n_threads)
     n_samples = len(samples)
     centers = validation.as_centers(
         centers, n_features=samples.shape[1], total_weight=n_samples
     )
-    n_threads = validation.check_n_threads(n_threads)
     labels_out = outputs.check(labels_out, X, n_samples, np.int32, "labels_out")
     distances_out = outputs.check(
         distances_out, X, n_samples, np.float64, "distances_out"
@@ -501,11 +504,13 @@ def kmeans_plusplus(
     >>> centers.round().ravel().tolist()
     [9.0, 0.0]
     """
-    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_threads = validation.check_n_threads(n_threads)
+    read = functools.partial(validation.as_input, n_threads=n_threads)
+    data, weights = as_weighted(X, sample_weight, read)
     n_clusters = validation.check_n_clusters(n_clusters, len(data))
     if n_local_trials is not None:
         n_local_trials = validation.check_integer(n_local_trials, "n_local_trials")
-    samples = engines.exact_engine(data, weights, validation.check_n_threads(n_threads))
+    samples = engines.exact_engine(data, weights, n_threads)
     rng = validation.check_random_state(random_state)
     indices = seeding.plusplus(samples, n_clusters, rng, n_local_trials)
     return samples.rows(indices), indices
@@ -555,9 +560,11 @@ def farthest_first(
     >>> farthest_first(X, 2, random_state=0)[0].ravel().tolist()
     [4.0, 10.0]
     """
-    data, weights = as_weighted(X, sample_weight, validation.as_input)
+    n_threads = validation.check_n_threads(n_threads)
+    read = functools.partial(validation.as_input, n_threads=n_threads)
+    data, weights = as_weighted(X, sample_weight, read)
     n_clusters = validation.check_n_clusters(n_clusters, len(data))
-    samples = engines.exact_engine(data, weights, validation.check_n_threads(n_threads))
+    samples = engines.exact_engine(data, weights, n_threads)
     rng = validation.check_random_state(random_state)
     indices = seeding.farthest(samples, n_clusters, rng)
     return samples.rows(indices), indices

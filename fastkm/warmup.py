@@ -11,7 +11,7 @@ from fastkm.engines.blocks import Blocks
 from fastkm.engines.lanes import Lanes
 from fastkm.engines.sketch import Sketch
 from fastkm.engines.span import Span
-from fastkm.engines.tiles import label_by
+from fastkm.engines.tiles import Target, label_by
 from fastkm.metrics import inertia, squared_distances
 
 # Engine and number of features; the code for few features is made for each number.
@@ -68,8 +68,8 @@ def label_by_coordinates(X: Array, centers: Array) -> None:
     """Do what `engines.span` does where there are millions of numbers."""
     labels, keys = np.empty(len(X), np.int32), np.empty(len(X), np.float32)
     scores = Span(1, read_only(X), X[0], centers).scores(centers)
-    queue, room = np.arange(len(X)), np.zeros(len(centers))
-    label_by(scores, 1, queue, NONE, labels, keys, room)
+    room = np.zeros(len(centers))
+    label_by(scores, 1, NONE, Target(np.empty(len(X), np.int64), labels, keys, room))
 
 
 def sketch_by_coordinates(X: Array) -> None:

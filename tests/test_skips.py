@@ -58,6 +58,19 @@ def test_any_walk_of_the_centers(seed, scale, step, on_lattice):
         centers = centers + moves * (rng.random((len(centers), 1)) < 0.7)
 
 
+@every_dtype
+def test_more_samples_than_are_listed_at_once(dtype):
+    """Of 3 features a block holds 512; most of them are open in the first steps."""
+    X = blobs(5000, 3, 40, dtype)
+    options = {"init": X[:8], "tol": 0}
+    results = [kmeans(X, 8, engine=name, **options) for name in ("skips", "lanes")]
+    for found, expected in zip(*results, strict=True):
+        if isinstance(found, np.ndarray):
+            same(found, expected)
+    assert results[0].report.n_changed == results[1].report.n_changed
+    assert results[0].report.counts["samples skipped"] > 0
+
+
 def test_most_samples_are_skipped():
     X = blobs(5000, 20, 6)
     result = kmeans(X, 6, init=X[:6], engine="skips", tol=0)

@@ -76,8 +76,8 @@ def test_the_margin_covers_every_error(rng, dtype, scale):
         _, _, packed, norms, margin = made.scores(moved)
         m0, m1, m2, floor, stretch, m3, n_features = margin
         assert n_features == 30
-        columns = packed.reshape(-1, 6, engines.tiles.GROUP)
-        columns = columns.transpose(0, 2, 1).reshape(-1, 6)[:5]
+        columns = packed.reshape(-1, made.width, engines.tiles.GROUP)
+        columns = columns.transpose(0, 2, 1).reshape(-1, made.width)[:5]
         scores = norms[:5] + made.rows @ columns.T
         difference = X.astype(np.longdouble) - shift.astype(np.float64)
         off = np.longdouble(moved) - shift.astype(np.float64)

@@ -34,6 +34,7 @@ def read_only(array: Array) -> Array:
 
 UNIT_WEIGHT = read_only(np.ones(1))  # of every sample
 NONE = np.empty(0, np.int64)  # no list of samples: a kernel takes all
+NO_CHANGES = np.empty((0, 2), np.int64)  # changed labels are not listed
 
 
 class Step(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkm.engines.base import NONE, Array, InMemory
+from fastkm.engines.base import NO_CHANGES, NONE, Array, InMemory
 from fastkm.kernels import lanes, nearest, tiles
 from fastkm.kernels.vectors import GROUP, LANES
 
@@ -52,7 +52,7 @@ class Lanes(InMemory):
         packed, norms = pack_distances(centers, self.n_chunks(1.0 * centers.size))
         rows = block_rows(self.n_features, packed.nbytes)
         tiles.label_by_distances(
-            n_chunks, self.X, NONE, NONE, packed, norms, rows, labels
+            n_chunks, self.X, NONE, NONE, packed, norms, rows, labels, NO_CHANGES
         )
 
     def distance_table(self, others: Array) -> Array:

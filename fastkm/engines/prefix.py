@@ -51,7 +51,7 @@ from fastkm.engines.sieves import (
     no_images,
     no_lead,
 )
-from fastkm.engines.tiles import NO_KEYS, NO_ROOM, Tiles, score_margin
+from fastkm.engines.tiles import NO_KEYS, NO_ROOM, Target, Tiles, score_margin
 from fastkm.kernels import prefix
 from fastkm.kernels.integers import BIAS
 from fastkm.kernels.simd_rows import dot_depth
@@ -306,12 +306,6 @@ class Prefix(Tiles):
         self, n_chunks: int, look: Look, work: Queue, bounds: Bounds, labels: Array
     ) -> None:
         """Leave what is queued to the tiles."""
-        left, keys = work.left, bounds.new_keys
-        if keys.size and left.size:
-            for chunk, n_left in enumerate(left):
-                first = chunk * self.n_samples // n_chunks
-                keys[work.samples[first : first + n_left]] = -np.inf
-        if not left.size or left.any():
-            self.find_queued(
-                n_chunks, work.samples, left, look.centers, labels, keys, bounds.room
-            )
+        if not work.left.size or work.left.any():
+            target = Target(work.samples, labels, bounds.new_keys, bounds.room)
+            self.find_queued(n_chunks, work.left, look.centers, target)

@@ -28,48 +28,30 @@ the other samples, unread as well (`engines.span`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from fastkm.engines.base import NONE, Array
+from fastkm.engines.base import NO_CHANGES, NONE, Array
 from fastkm.engines.movements import added_room
 from fastkm.engines.span import Spans
 from fastkm.engines.tiles import (
     NO_KEYS,
     NO_ROOM,
-    Scores,
+    OPEN,
+    Target,
     Tiles,
     label_by,
     nanoseconds,
 )
-from fastkm.kernels import skips
 
-# Share of the samples above which sums look for changes among all, in their order:
-# 100,000 x 8 float32, k=10, 20 steps: 32 ms, not 42.
-MANY = 1 / 4
-
-
-class Open(NamedTuple):
-    """Samples that are not skipped: left[chunk] of each chunk, first in its queue.
-
-    n_samples : how many
-    samples : all of them; empty where they are MANY, or none
-    room : of these centers
-    """
-
-    n_chunks: int
-    left: Array
-    n_samples: int
-    samples: Array
-    room: Array
+SOME = 1024  # samples that tell about how many are skipped
 
 
 class Skips(Tiles):
     """The engine of this module (see there).
 
-    Memory beyond X: that of `Tiles`, 4 bytes per sample, up to 4 more in a step, and
-    4 (n_clusters + 1) more where `Spans` serve.
+    Memory beyond X: that of `Tiles`, 4 bytes per sample, 16 for each whose label
+    changes in a step, and 4 (n_clusters + 1) or up to twice as many where `Spans`
+    serve.
 
     Counts the samples that were labelled, how many of them by coordinates, and those
     that were skipped.
@@ -80,17 +62,20 @@ class Skips(Tiles):
         self.keys = np.empty(self.n_samples, np.float32)
         self.room = np.empty(0)
         self._n_open = self.n_samples  # in the last step
+        self._changes = np.empty((self.n_samples, 2), np.int64)
         self._spans = Spans(self.X, self.shift)
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         if len(self._centers) == len(centers):
             labels[:] = self._labels
-            self._label(self._list(centers, keep), centers, labels, keep)
+            keys = self.keys if keep else self.keys.copy()
+            self._label(centers, labels, keys, NO_CHANGES, keep)
             return
         n_chunks = self.n_chunks(self.n_samples * nanoseconds(centers.shape))
         keys, room = (self.keys, np.zeros(len(centers))) if keep else (NO_KEYS, NO_ROOM)
-        keys.fill(-np.inf)
-        self.find_queued(n_chunks, self.queue, NONE, centers, labels, keys, room)
+        self.find_queued(
+            n_chunks, NONE, centers, Target(self.queue, labels, keys, room)
+        )
         self.counts["samples labelled"] += self.n_samples
         if keep:
             self.room, self._n_open = room, self.n_samples
@@ -99,52 +84,57 @@ class Skips(Tiles):
     def relabel(self, centers: Array, touched: Array) -> int:
         if len(self._centers) != len(centers):
             return super().relabel(centers, touched)
-        opened = self._list(centers, keep=True)
-        if not opened.n_samples:
+        changes = self._label(centers, self._labels, self.keys, self._changes, True)
+        changed = np.concatenate(changes)
+        if not len(changed):
             return 0
-        labels, samples = self._labels, opened.samples
-        before = labels[samples] if len(samples) else labels.copy()
-        self._label(opened, centers, labels, keep=True)
-        expected = self._n_changed
+        samples, before = changed.T
         return self.update(
-            before, labels, self._totals, touched, expected=expected, samples=samples
+            before.astype(np.int32),
+            self._labels,
+            self._totals,
+            touched,
+            samples=samples.copy(),
         )
 
-    def _list(self, centers: Array, keep: bool) -> Open:
-        """List the samples that are not skipped; with `keep` their keys are void."""
+    def _label(
+        self, centers: Array, labels: Array, keys: Array, changes: Array, keep: bool
+    ) -> list[Array]:
+        """Write labels and keys of the samples that are not skipped.
+
+        With `keep` they are those of the last step. Returns lists of what changed.
+        """
+        room = np.nextafter(self.room + added_room(self._centers, centers), np.inf)
+        target = Target(self.queue, labels, keys, room, changes)
         per_sample = nanoseconds(centers.shape)
-        expected = self.foreseen(self._n_open)
-        n_chunks = self.n_chunks(2.0 * self.n_samples + expected * per_sample)
-        room = self.room + added_room(self._centers, centers)
-        room = np.nextafter(room, np.inf)
-        parts = skips.list_open(
-            n_chunks, self._labels, self.keys, room, keep, self.queue
-        )
-        n_open = sum(n for _, n in parts)
-        samples = NONE
-        if n_open <= MANY * self.n_samples:
-            queued = [self.queue[first : first + n] for first, n in parts]
-            samples = np.concatenate(queued)
-        left = np.array([n for _, n in parts])
-        n_chunks, left = self.fewer_chunks(n_chunks, self.queue, left, per_sample)
+        expected = self.foreseen(self._n_open) * per_sample
+        n_chunks = self.n_chunks(2.0 * self.n_samples + expected)
+        left, changed = np.full(n_chunks, OPEN), []
+        span = None
+        if keep and self._spans.serve(centers):
+            share = 0.0 if self._spans.span else self._open_share(room)
+            span = self._spans.current(n_chunks, centers, share)
+        if span:
+            left, n_open, some = label_by(span.scores(centers), n_chunks, left, target)
+            changed.append(some)
+            n_left = int(left.sum())
+            self._spans.learn(n_open, n_left)
+            self.counts["samples labelled by coordinates"] += n_open - n_left
+            n_chunks, left = self.fewer_chunks(n_chunks, self.queue, left, per_sample)
+        if left.any():
+            n_taken, more = self.find_queued(n_chunks, left, centers, target)
+            changed += more
+            if not span:
+                n_open = n_taken
+                self._spans.learn(n_open, n_open)
         self.counts["samples labelled"] += n_open
         self.counts["samples skipped"] += self.n_samples - n_open
         if keep:
             self.room, self._n_open = room, n_open
-        return Open(n_chunks, left, n_open, samples, room)
+        return changed
 
-    def _label(self, opened: Open, centers: Array, labels: Array, keep: bool) -> None:
-        n_chunks, left, n_open, _, room = opened
-        keys = self.keys if keep else NO_KEYS
-        if keep and n_open and self._spans.serve(centers):
-
-            def label(scores: Scores, left: Array) -> Array:
-                return label_by(scores, n_chunks, self.queue, left, labels, keys, room)
-
-            left = self._spans.label(n_chunks, left, centers, label)
-            self.counts["samples labelled by coordinates"] += n_open - int(left.sum())
-            n_chunks, left = self.fewer_chunks(
-                n_chunks, self.queue, left, nanoseconds(centers.shape)
-            )
-        if left.any():
-            self.find_queued(n_chunks, self.queue, left, centers, labels, keys, room)
+    def _open_share(self, room: Array) -> float:
+        """Share of the samples that are not skipped, by some of them."""
+        some = slice(None, None, max(1, self.n_samples // SOME))
+        is_skipped = room[self._labels[some]] < self.keys[some]
+        return 1 - float(is_skipped.mean())

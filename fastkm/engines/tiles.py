@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastkm.engines.base import NONE, Array, InMemory, center_dtype
+from fastkm.engines.base import NO_CHANGES, NONE, Array, InMemory, center_dtype
 from fastkm.engines.lanes import block_rows, pack_distances
 from fastkm.kernels import tiles
 from fastkm.kernels.tiles import LARGEST_REACH
@@ -25,6 +25,7 @@ from fastkm.kernels.vectors import GROUP
 # and a center's index is exact in float32.
 MOST_FEATURES, MOST_CENTERS = 2**16, 2**24
 NO_KEYS, NO_ROOM = np.empty(0, np.float32), np.empty(0)
+OPEN = -1  # samples left in a chunk: those that are not skipped
 UNDECIDED = {
     np.float32: "samples undecided by float32",
     np.float64: "samples undecided by float64",
@@ -132,6 +133,39 @@ class Scores(NamedTuple):
     margin: Array
 
 
+class Target(NamedTuple):
+    """What is written about samples: see `kernels.tiles.label_by_scores`.
+
+    queue : (n_samples,) int64
+    labels, keys, room : see `engines.skips`; where no keys are kept, these are empty
+    changes : (n_samples, 2) int64, or empty where changes are not listed
+    """
+
+    queue: Array
+    labels: Array
+    keys: Array = NO_KEYS
+    room: Array = NO_ROOM
+    changes: Array = NO_CHANGES
+
+    def changed(self, counts: Array) -> Array:
+        """Give the changes that a kernel listed, so many in each chunk."""
+        firsts = np.arange(len(counts)) * len(self.labels) // len(counts)
+        pairs = zip(firsts, counts, strict=True)
+        return np.concatenate([self.changes[first : first + n] for first, n in pairs])
+
+
+class Labelled(NamedTuple):
+    """What came of labelling: how many samples of each chunk are left.
+
+    n_samples : how many there were, and changed : (n, 2), those whose label changed and
+    what it was
+    """
+
+    left: Array
+    n_samples: int
+    changed: Array
+
+
 class Tiles(InMemory):
     """The engine of this module (see there).
 
@@ -149,43 +183,48 @@ class Tiles(InMemory):
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
         n_chunks = self.n_chunks(self.n_samples * nanoseconds(centers.shape))
-        self.find_queued(n_chunks, self.queue, NONE, centers, labels)
+        self.find_queued(n_chunks, NONE, centers, Target(self.queue, labels))
         self.counts["samples labelled"] += self.n_samples
 
     def find_queued(
-        self,
-        n_chunks: int,
-        queue: Array,
-        left: Array,
-        centers: Array,
-        labels: Array,
-        keys: Array = NO_KEYS,
-        room: Array = NO_ROOM,
-    ) -> None:
+        self, n_chunks: int, left: Array, centers: Array, target: Target
+    ) -> tuple[int, list[Array]]:
         """Write the labels of left[chunk] samples from each chunk's place in the queue.
 
-        With `left` empty, of all samples. `keys` and `room` are explained in
-        `engines.skips`.
+        With `left` empty, of all samples, and where it is OPEN, of those that are not
+        skipped. Returns how many these were, and lists of those that changed.
         """
         per_sample = nanoseconds(centers.shape)
+        n_samples, changes = 0, []
         for dtype in (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
             if dtype is np.float32 and not float32_serves(centers.shape, reach):
                 continue
             margin = score_margin(dtype, self.n_features, reach)
             scores = Scores(self.X, self.shift, packed, norms, margin)
-            left = label_by(scores, n_chunks, queue, left, labels, keys, room)
+            left, n_taken, changed = label_by(scores, n_chunks, left, target)
+            n_samples = max(n_samples, n_taken)
+            changes.append(changed)
             n_left = int(left.sum())
             self.counts[UNDECIDED[dtype]] += n_left
             if not n_left:
                 break
-            n_chunks, left = self.fewer_chunks(n_chunks, queue, left, per_sample)
+            n_chunks, left = self.fewer_chunks(n_chunks, target.queue, left, per_sample)
         else:
             packed, norms = pack_distances(centers, self.n_chunks(1.0 * centers.size))
-            rows = block_rows(self.n_features, packed.nbytes)
-            tiles.label_by_distances(
-                n_chunks, self.X, queue, left, packed, norms, rows, labels
+            counts = tiles.label_by_distances(
+                n_chunks,
+                self.X,
+                target.queue,
+                left,
+                packed,
+                norms,
+                block_rows(self.n_features, packed.nbytes),
+                target.labels,
+                target.changes,
             )
+            changes.append(target.changed(np.array(counts)))
+        return n_samples, changes
 
     def fewer_chunks(
         self, n_chunks: int, queue: Array, left: Array, per_sample: float
@@ -211,28 +250,22 @@ class Tiles(InMemory):
         return packed, norms, max(reaches)
 
 
-def label_by(
-    scores: Scores,
-    n_chunks: int,
-    queue: Array,
-    left: Array,
-    labels: Array,
-    keys: Array,
-    room: Array,
-) -> Array:
-    """Write the labels that scores decide; returns how many of each chunk are left."""
-    undecided = tiles.label_by_scores(
+def label_by(scores: Scores, n_chunks: int, left: Array, target: Target) -> Labelled:
+    """Write the labels that scores decide."""
+    counts = tiles.label_by_scores(
         n_chunks,
         scores.X,
-        queue,
+        target.queue,
         left,
         scores.shift,
         scores.centers,
         scores.norms,
         scores.margin,
         block_rows(scores.X.shape[1], scores.centers.nbytes),
-        labels,
-        keys,
-        room,
+        target.labels,
+        target.keys,
+        target.room,
+        target.changes,
     )
-    return np.array(undecided)
+    undecided, changed, taken = np.array(counts).T.copy()
+    return Labelled(undecided, int(taken.sum()), target.changed(changed))

@@ -6,6 +6,6 @@ shares of the samples, one per thread, so that each chunk writes to places of it
 """
 
 from fastkm.kernels._cpus import control_groups
-from fastkm.kernels._threads import default_threads, most_threads
+from fastkm.kernels._threads import default_threads, in_chunks, most_threads
 
-__all__ = ["control_groups", "default_threads", "most_threads"]
+__all__ = ["control_groups", "default_threads", "in_chunks", "most_threads"]

@@ -35,7 +35,7 @@ from fastkm.kernels._jit import rolled, serial
 
 Flag = NDArray[np.int64]
 
-__all__ = ["default_threads", "most_threads", "parallel"]
+__all__ = ["default_threads", "in_chunks", "most_threads", "parallel"]
 
 # Of waiting awake, some 30 ns each; few where more threads wait or run than there are
 # CPUs: they would keep each other from working (8 threads on 2 CPUs, a fit of 4000 x 12
@@ -82,16 +82,20 @@ def parallel(function: Callable[..., Any]) -> Callable[..., list[Any]]:
 
     It is called with (n_chunks, ...) and returns the chunks' results in their order.
     """
-    compiled = serial(function)
+    return in_chunks(serial(function))
+
+
+def in_chunks(function: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """Do as `parallel`, for what needs no compiler."""
 
     def run(n_chunks: int, *arguments: Any) -> list[Any]:
         if n_chunks == 1:
-            return [compiled(0, 1, *arguments)]
-        jobs = _pool.start(compiled, n_chunks, arguments)
+            return [function(0, 1, *arguments)]
+        jobs = _pool.start(function, n_chunks, arguments)
         try:
-            first = compiled(0, n_chunks, *arguments)
+            first = function(0, n_chunks, *arguments)
             rest = [
-                compiled(chunk, n_chunks, *arguments)
+                function(chunk, n_chunks, *arguments)
                 for chunk in range(len(jobs) + 1, n_chunks)
             ]
         finally:  # also on Ctrl-C: they write to the caller's arrays

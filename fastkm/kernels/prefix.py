@@ -50,7 +50,7 @@ def project(chunk, n_chunks, X, shift, basis, n_coordinates, error, out):
     rows = empty(LANES_64 + AHEAD, np.int64)
     no_queue = empty(0, np.int64)
     for start in range(first, last, LANES_64):
-        some = take_rows(no_queue, no_queue, start, last, rows)
+        some = take_rows(no_queue, no_queue, start, last, LANES_64, rows)
         load_block(X, some, shift, block, squares)
         for g in range(n_groups):
             for f in range(0, n_features, DEPTH):
@@ -426,7 +426,7 @@ def label_by_prefix(
     near_scores = empty(most + 1, np.float32)
     end, n_passed, n_full, n_exact = first, 0, 0, 0
     for start in range(first, first + n_rows, size):
-        some = take_rows(queue, left, start, first + n_rows, rows)
+        some = take_rows(queue, left, start, first + n_rows, size, rows)
         n_tiles = (some.size + LANES_32 - 1) // LANES_32
         for r in range(some.size):
             at = r // LANES_32 * n_words * LANES_32 + r % LANES_32
