@@ -24,6 +24,8 @@ def product(a: Array, b: Array) -> Array:
         return np.asarray(a @ b)
     width = max(1, min(n_columns, NARROW))
     height = max(1, MOST_TERMS // max(1, len(b) * width))
+    if n_rows <= height and n_columns <= width:
+        return np.asarray(a @ b.copy())
     out = np.empty((n_rows, n_columns))
     for left in range(0, n_columns, width):
         # A copy: for a matrix and its transpose BLAS has a call that wakes threads.

@@ -26,6 +26,9 @@ from fastkm.kernels.vectors import GROUP
 MOST_FEATURES, MOST_CENTERS = 2**16, 2**24
 NO_KEYS, NO_ROOM = np.empty(0, np.float32), np.empty(0)
 OPEN = -1  # samples left in a chunk: those that are not skipped
+# Nanoseconds of scores below which float64 is used at once: another pass for what
+# float32 leaves would take longer.
+FEW = 200_000
 UNDECIDED = {
     np.float32: "samples undecided by float32",
     np.float64: "samples undecided by float64",
@@ -196,7 +199,8 @@ class Tiles(InMemory):
         """
         per_sample = nanoseconds(centers.shape)
         n_samples, changes = 0, []
-        for dtype in (np.float32, np.float64):
+        few = left.size and 0 <= int(left.sum()) * per_sample < FEW
+        for dtype in (np.float64,) if few else (np.float32, np.float64):
             packed, norms, reach = self._pack_scores(centers, dtype)
             if dtype is np.float32 and not float32_serves(centers.shape, reach):
                 continue
