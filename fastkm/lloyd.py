@@ -123,11 +123,12 @@ def resume(
         engine.step(run.previous)  # its labels are those that `n_changed` counts from
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
-        moved = _next_centers(engine, run, rule)
-        run.shifts.append(movement(run.centers, moved))
-        if every(moved == run.centers):
+        moved, some = _next_centers(engine, run, rule)
+        shift, is_unchanged = movement(run.centers[some], moved[some], engine)
+        run.shifts.append(shift)
+        if is_unchanged:
             run.stop = "unchanged"
-        elif run.shifts[-1] <= threshold:
+        elif shift <= threshold:
             run.stop = "tol"
         run.previous, run.centers = run.centers, moved
         reason = after(run)
@@ -137,8 +138,11 @@ def resume(
     return run
 
 
-def _next_centers(engine: Engine, run: Run, rule: Rule) -> Array:
-    """One iteration: assign, sum, refill, move."""
+def _next_centers(engine: Engine, run: Run, rule: Rule) -> tuple[Array, Array | slice]:
+    """One iteration: assign, sum, refill, move.
+
+    Returns the centers, and an index of those that may have moved.
+    """
     n_clusters = len(run.centers)
     step = engine.step(run.centers)
     # In a run's first iteration every sample gets its label; the engine may compare
@@ -154,13 +158,14 @@ def _next_centers(engine: Engine, run: Run, rule: Rule) -> Array:
     if run.follows:
         moved = run.centers.copy()
         moved[which] = rule.place(totals, moved[which])
-        return moved
+        return moved, which
     assignment = engine.assignment(run.centers)
     refilled = refill(assignment, rule.free(n_clusters))
     run.n_refilled += len(refilled)
     if refilled:
         step = assignment.step()
-    return move(run.centers, settled(step, assignment.expansions), rule)
+    moved = move(run.centers, settled(step, assignment.expansions), rule)
+    return moved, slice(None)
 
 
 def _finish(engine: Engine, run: Run, rule: Rule) -> None:
@@ -236,11 +241,25 @@ def _farthest(assignment: Assignment, barred: Array) -> Sample | None:
         barred[sample.label] = True
 
 
-def movement(centers: Array, moved: Array) -> float:
-    """Exact sum over the clusters of the squared distance that the center moved."""
-    if centers.size > FEW:  # it pays to leave out those that stay
-        changed = (centers != moved).any(axis=1)
+def movement(
+    centers: Array, moved: Array, engine: Engine | None = None
+) -> tuple[float, bool]:
+    """Exact sum over the clusters of the squared distance that the center moved.
+
+    And whether none did.
+    """
+    if centers.size <= FEW:
+        return math.fsum(_squares(centers, moved)), every(moved == centers)
+    # It pays to leave out those that stay.
+    changed = (centers != moved).any(axis=1)
+    if not every(changed):
         centers, moved = centers[changed], moved[changed]
+    squares = engine.squares(centers, moved) if engine else _squares(centers, moved)
+    return math.fsum(squares), not len(squares)
+
+
+def _squares(centers: Array, moved: Array) -> Array:
+    """Squared distance of each center to where it moved."""
     squares = np.empty(len(centers))
     n_rows = max(1, PART // centers.shape[1])
     for first in range(0, len(centers), n_rows):
@@ -248,7 +267,7 @@ def movement(centers: Array, moved: Array) -> float:
         steps = np.subtract(centers[rows], moved[rows], dtype=np.float64)
         # Accumulation adds in order, as the distance is defined.
         squares[rows] = np.add.accumulate(steps * steps, axis=1)[:, -1]
-    return math.fsum(squares)
+    return squares
 
 
 def mean_variance(engine: Engine) -> float:

@@ -179,7 +179,7 @@ class MiniBatchKMeans(KMeans):
             if step == 1:  # the inertia of the initial centers
                 continue
             smoothed.see(inertia / given.batch_size)
-            moved = lloyd.movement(before, clusters.centers)
+            moved, _ = lloyd.movement(before, clusters.centers)
             if moved <= threshold or smoothed.n_worse >= given.max_no_improvement:
                 break
         self._keep(clusters, rng, X, weights, given.n_threads)

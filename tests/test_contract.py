@@ -65,6 +65,9 @@ class Halves:
     def step(self, centers):
         return self._join([part.step(centers) for part in self.parts])
 
+    def squares(self, centers, moved):
+        return self.whole.squares(centers, moved)
+
     def assign(self, centers):
         answers = [part.assign(centers) for part in self.parts]
         return tuple(np.concatenate(column) for column in zip(*answers, strict=True))
@@ -327,3 +330,16 @@ def test_expansions_of_parts_settle_the_whole(rng):
     terms = rng.normal(size=400) * 10.0 ** rng.integers(-200, 200, 400)
     parts = expansion(terms[:150]) + expansion(terms[150:])
     assert reference.exact_sum(parts) == reference.exact_sum(terms)
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", [(3, 4), (40, 60), (90, 300)])
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_movement_is_the_references(shape, share, dtype, rng):
+    """Whether NumPy or an engine squares it; of some centers, of all, of none."""
+    centers = rng.normal(size=shape).astype(dtype)
+    stays = rng.random((len(centers), 1)) >= share
+    moved = np.where(stays, centers, (centers * 1.01).astype(dtype))
+    expected = reference.movement(centers, moved), stays.all()
+    for engine in (None, engines.Lanes(centers, None, 2)):
+        assert lloyd.movement(centers, moved, engine) == expected
