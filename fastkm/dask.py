@@ -259,7 +259,7 @@ class Workers(Parted):
         )
         return [answer for _, answer in sorted(found, key=lambda pair: pair[0])]
 
-    def step(self, centers: Array) -> Step:
+    def step(self, centers: Array, moved: Array | None = None) -> Step:
         shared = self.pool.share(centers, centers.nbytes)
         calls = [(share, shared, self.last) for share in self.shares]
         steps = self.pool.call(step_of, calls, "step")

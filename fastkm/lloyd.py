@@ -121,15 +121,18 @@ def resume(
     """Go on with a run, in place; `after` each iteration may give a reason to stop."""
     if run.n_iter and run.stop == "max_iter":
         engine.step(run.previous)  # its labels are those that `n_changed` counts from
+    others = None  # which centers are others than in the step before
     while run.n_iter < max_iter and run.stop == "max_iter":
         run.n_iter += 1
-        moved, some = _next_centers(engine, run, rule)
-        shift, is_unchanged = movement(run.centers[some], moved[some], engine)
+        moved, some = _next_centers(engine, run, rule, others)
+        shift, changed = movement(run.centers[some], moved[some], engine)
         run.shifts.append(shift)
-        if is_unchanged:
+        if not np.count_nonzero(changed):
             run.stop = "unchanged"
         elif shift <= threshold:
             run.stop = "tol"
+        others = np.zeros(len(moved), bool)
+        others[some] = changed
         run.previous, run.centers = run.centers, moved
         reason = after(run)
         if run.stop == "max_iter" and reason:
@@ -138,13 +141,15 @@ def resume(
     return run
 
 
-def _next_centers(engine: Engine, run: Run, rule: Rule) -> tuple[Array, Array | slice]:
+def _next_centers(
+    engine: Engine, run: Run, rule: Rule, others: Array | None
+) -> tuple[Array, Array | slice]:
     """One iteration: assign, sum, refill, move.
 
     Returns the centers, and an index of those that may have moved.
     """
     n_clusters = len(run.centers)
-    step = engine.step(run.centers)
+    step = engine.step(run.centers, others)
     # In a run's first iteration every sample gets its label; the engine may compare
     # with those of the run before.
     run.n_changed.append(step.n_changed if run.n_iter > 1 else engine.n_samples)
@@ -243,19 +248,18 @@ def _farthest(assignment: Assignment, barred: Array) -> Sample | None:
 
 def movement(
     centers: Array, moved: Array, engine: Engine | None = None
-) -> tuple[float, bool]:
+) -> tuple[float, Array]:
     """Exact sum over the clusters of the squared distance that the center moved.
 
-    And whether none did.
+    And which did.
     """
-    if centers.size <= FEW:
-        return math.fsum(_squares(centers, moved)), every(moved == centers)
-    # It pays to leave out those that stay.
     changed = (centers != moved).any(axis=1)
-    if not every(changed):
+    if centers.size <= FEW:
+        return math.fsum(_squares(centers, moved)), changed
+    if not every(changed):  # it pays to leave out those that stay
         centers, moved = centers[changed], moved[changed]
     squares = engine.squares(centers, moved) if engine else _squares(centers, moved)
-    return math.fsum(squares), not len(squares)
+    return math.fsum(squares), changed
 
 
 def _squares(centers: Array, moved: Array) -> Array:

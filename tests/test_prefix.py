@@ -146,7 +146,7 @@ def test_crowded_samples_go_to_the_tiles():
     engine = Sieving(X, None, 2)
     engine.step(centers)
     same(engine._labels, reference.assign(X, centers)[0])
-    assert engine.counts["samples undecided by float32"] > 0
+    assert engine.counts["samples undecided by float64"] > 0
 
 
 @settings(max_examples=60, deadline=None)

@@ -68,8 +68,12 @@ class Engine(Protocol):
     n_features: int
     counts: Counter[str]  # what happened, for the user's report
 
-    def step(self, centers: Array) -> Step:
-        """Assign every sample, sum the clusters."""
+    def step(self, centers: Array, moved: Array | None = None) -> Step:
+        """Assign every sample, sum the clusters.
+
+        moved : (n_clusters,) bool, which centers are not those of the step before;
+            None where nobody knows
+        """
 
     def assignment(self, centers: Array) -> Assignment:
         """Every sample and its nearest center."""
@@ -217,7 +221,10 @@ class InMemory(Held):
     # Before the first step; set here, as many an engine takes none.
     _labels = _spare = np.empty(0, np.int32)
     _totals = np.empty((1, 3, 0, 0))
-    _centers = np.empty((0, 0))  # float64, of these labels
+    # Float64, of these labels and of those before, and which of them differ.
+    _centers = _older = np.empty((0, 0))
+    _moved: Array | None = None
+    _has_slack = False  # of the tables of sums
     _n_changed = 0  # by the last step
 
     def __init__(self, X: Array, weights: Array | None, n_threads: int) -> None:
@@ -232,11 +239,11 @@ class InMemory(Held):
         """
         raise NotImplementedError
 
-    def step(self, centers: Array) -> Step:
+    def step(self, centers: Array, moved: Array | None = None) -> Step:
         n_clusters = len(centers)
         # Sums that had to round somewhere would gather slack with every difference.
         is_first = n_clusters != len(self._centers)
-        anew = is_first or self._totals[:, 2].any()
+        anew = is_first or self._has_slack
         before = self._labels
         if anew:
             self._labels = np.full(self.n_samples, -1, np.int32)
@@ -244,15 +251,33 @@ class InMemory(Held):
             self._spare = np.empty(self.n_samples, np.int32)
             self._centers = np.empty((0, self.n_features))
             self._n_changed = self.n_samples
-        centers = centers.astype(np.float64)
+            moved = None
+        centers = self._converted(centers, moved)
         # Without the labels of the step before, what samples left is not known.
         touched = np.full(n_clusters, anew)
         self._n_changed = self.relabel(centers, touched)
         if anew and not is_first:
             self._n_changed = int(np.count_nonzero(self._labels != before))
-        self._centers = centers
+        self._older, self._centers = self._centers, centers
+        some = slice(None) if touched.all() else touched
+        self._has_slack = bool(self._totals[:, 2, :n_clusters][:, some].any())
         totals = self.joined(self._totals, n_clusters)
         return Step(totals, self._n_changed, touched)
+
+    def _converted(self, centers: Array, moved: Array | None) -> Array:
+        """Give centers in float64; as far as possible those of the step before last.
+
+        4000 x 784 of which few moved take 0.3 ms, and 4 to be converted.
+        """
+        stale, self._moved = self._moved, moved
+        if moved is None or stale is None or self._older.shape != centers.shape:
+            return centers.astype(np.float64)
+        stale = stale | moved
+        if stale.all():
+            self._older[:] = centers
+        else:
+            self._older[stale] = centers[stale]
+        return self._older
 
     def relabel(self, centers: Array, touched: Array) -> int:
         """Bring the last step's labels and tables of sums to the centers.

@@ -181,7 +181,7 @@ class Blocks(InMemory):
         # Of a descent, the first is a guess; of a step in leaves.
         self._nanoseconds, self._nanoseconds_followed = 20.0 * X.size, 0.0
 
-    def step(self, centers: Array) -> Step:
+    def step(self, centers: Array, moved: Array | None = None) -> Step:
         before, self._centers = self._centers, centers.astype(np.float64)
         if len(centers) != self._n_clusters:
             self._forget(len(centers))

@@ -171,7 +171,7 @@ class Chunked(Parted):
         starts = self.starts[parts].tolist()
         return {start: (one,) for start, one in zip(starts, own, strict=True)}
 
-    def step(self, centers: Array) -> Step:
+    def step(self, centers: Array, moved: Array | None = None) -> Step:
         n_clusters = len(centers)
         # As `InMemory.step`.
         anew = n_clusters != len(self.kept.centers) or bool(self._totals[:, 2].any())

@@ -147,7 +147,7 @@ class Parted(Held, ABC):
         """Exact sum, rounded once, of the parts' short exact lists."""
         return math.fsum(chain.from_iterable(self.each(ask, *shared)))
 
-    def step(self, centers: Array) -> Step:
+    def step(self, centers: Array, moved: Array | None = None) -> Step:
         return self.assignment(centers).step()
 
     def assignment(self, centers: Array) -> Assignment:

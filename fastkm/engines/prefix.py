@@ -145,7 +145,8 @@ class Prefix(Tiles):
         self.beyond, self.failed = 0.0, np.inf  # see `_beyond`
 
     def find(self, centers: Array, labels: Array, keep: bool) -> None:
-        look = self.sieves.look(self._centers, centers)
+        moved = self._moved if keep else None
+        look = self.sieves.look(self._centers, centers, moved)
         bounds = self._bounds(look, keep)
         if keep:
             self.room = NO_ROOM  # until the keys are good for it

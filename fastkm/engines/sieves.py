@@ -171,17 +171,22 @@ class Sieves:
         )
         return coordinates
 
-    def look(self, before: Array, centers: Array) -> Look:
-        """Look at centers; once, where the same two arrays are asked about again."""
+    def look(self, before: Array, centers: Array, moved: Array | None = None) -> Look:
+        """Look at centers; once, where the same two arrays are asked about again.
+
+        moved : which are not the same in both, if that is known
+        """
         with self._lock:
             last, self._look = self._look, None  # what it holds is written over
             if last is None or last.before is not before or last.centers is not centers:
-                last = self._look_at(last, before, centers)
+                last = self._look_at(last, before, centers, moved)
             self._look = last
             return last
 
-    def _look_at(self, last: Look | None, before: Array, centers: Array) -> Look:
-        rows, norms, images, moved = self._seen(last, before, centers)
+    def _look_at(
+        self, last: Look | None, before: Array, centers: Array, moved: Array | None
+    ) -> Look:
+        rows, norms, images, moved = self._seen(last, before, centers, moved)
         reach = 2.0 * float(norms.max())
         if reach > self._reach:
             self._reach = 1.25 * reach
@@ -201,7 +206,7 @@ class Sieves:
         )
 
     def _seen(
-        self, last: Look | None, before: Array, centers: Array
+        self, last: Look | None, before: Array, centers: Array, moved: Array | None
     ) -> tuple[Array, Array, Images, Array | None]:
         """Rows, half norms and images of the centers, and which of them moved.
 
@@ -215,7 +220,7 @@ class Sieves:
             changed = np.ones(n_clusters, bool)
         else:
             rows, norms, images = last.rows, last.norms, last.images
-            changed = (centers != last.centers).any(axis=1)
+            changed = differing(last.centers, before, centers, moved)
         some, ids = centers[changed], np.flatnonzero(changed)
         n_chunks = worth(self.n_threads, len(some), 1.0 * some.size)
         prefix.shift_rows(n_chunks, some, ids, self.shift, rows, norms)
@@ -224,7 +229,7 @@ class Sieves:
         if len(before) != n_clusters:
             return rows, norms, images, None
         if last is None or before is not last.centers:
-            changed = (centers != before).any(axis=1)
+            changed = differing(before, before, centers, moved)
         return rows, norms, images, changed
 
     def may_pay(self) -> bool:
@@ -282,6 +287,16 @@ class Sieves:
         """Candidates above which all pairs of a sample cost less."""
         share = min(MOST_CANDIDATES, self.n_features / PER_PASSED)
         return max(16, int(share * n_clusters))
+
+
+def differing(
+    others: Array, before: Array, centers: Array, moved: Array | None
+) -> Array:
+    """Which centers differ from others, or, where these are `before`, have `moved`."""
+    if others is before and moved is not None:
+        return moved
+    changed: Array = (centers != others).any(axis=1)
+    return changed
 
 
 def no_images(n: int, width: int) -> Images:

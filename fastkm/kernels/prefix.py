@@ -85,14 +85,17 @@ def count_passed(
     n_clusters, width = center_integers.shape
     row_width = center_rows.size // n_clusters
     first, last = chunk_bounds(chunk, n_chunks, integers.shape[0])
+    best = empty(last - first, np.float32)
     for r in range(first, last):
-        best = np.float32(math.inf)
-        for j in range(n_clusters):
+        best[r - first] = math.inf
+    for j in range(n_clusters):  # a center is fetched once, for all rows
+        for r in range(first, last):
             product: float = dot(
                 rows, r * row_width, center_rows, j * row_width, row_width
             )
-            best = lesser(best, norms[j] - product)
-        reach = score_reach(squares[r], best, row_width, margin)
+            best[r - first] = lesser(best[r - first], norms[j] - product)
+    for r in range(first, last):
+        reach = score_reach(squares[r], best[r - first], row_width, margin)
         for j in range(n_clusters):
             square, f, n = np.int64(0), 0, 0
             while n < leads.size:
