@@ -201,7 +201,7 @@ class ChosenInMemory:
             self.kept_blocks,
             totals,
         )
-        values, uncertain = join_chunks(np.moveaxis(totals, 2, 1)).rounded()
+        values, uncertain = join_chunks(totals.transpose(0, 2, 1)).rounded()
         for p in np.flatnonzero(uncertain):
             center = self.samples.X[self.candidates[places[p : p + 1]]]
             _, distances = self.samples.assign(center)
