@@ -157,7 +157,7 @@ class Target(NamedTuple):
         return np.concatenate([self.changes[first : first + n] for first, n in pairs])
 
 
-class Labelled(NamedTuple):
+class Outcome(NamedTuple):
     """What came of labelling: how many samples of each chunk are left.
 
     n_samples : how many there were, and changed : (n, 2), those whose label changed and
@@ -254,7 +254,7 @@ class Tiles(InMemory):
         return packed, norms, max(reaches)
 
 
-def label_by(scores: Scores, n_chunks: int, left: Array, target: Target) -> Labelled:
+def label_by(scores: Scores, n_chunks: int, left: Array, target: Target) -> Outcome:
     """Write the labels that scores decide."""
     counts = tiles.label_by_scores(
         n_chunks,
@@ -272,4 +272,4 @@ def label_by(scores: Scores, n_chunks: int, left: Array, target: Target) -> Labe
         target.changes,
     )
     undecided, changed, taken = np.array(counts).T.copy()
-    return Labelled(undecided, int(taken.sum()), target.changed(changed))
+    return Outcome(undecided, int(taken.sum()), target.changed(changed))
