@@ -318,6 +318,35 @@ def test_changes_are_counted_where_sums_round(engine, rng):
         before = labels
 
 
+def check_told_steps(make, X, n_clusters: int, rng) -> None:
+    """Steps that know which centers moved, some that do not, others' centers between.
+
+    On a lattice: sums are certain, distances tie.
+    """
+    X = np.round(8 * X) / 8
+    walker, before = make(X, None, 2), X[:n_clusters]
+    for turn in range(12):
+        stays = rng.random((n_clusters, 1)) < (0.2, 0.6, 0.9)[turn % 3]
+        centers = np.where(stays, before, X[rng.integers(0, len(X), n_clusters)])
+        moved = (centers != before).any(axis=1) if turn % 5 else None
+        step = walker.step(centers, moved)
+        labels, _ = reference.assign(X, centers)
+        totals, uncertain = step.totals.rounded()
+        same(totals, np.column_stack(reference.sum_clusters(X, labels, n_clusters)))
+        assert not uncertain.any()
+        if turn % 4 == 3:
+            others = X[rng.integers(0, len(X), n_clusters)]
+            same(walker.assign(others)[0], reference.assign(X, others)[0])
+        before = centers
+
+
+@every_dtype
+@every_engine
+def test_steps_that_are_told_what_moved(engine, dtype, rng):
+    X = 3 * rng.normal(size=(400, 5)).astype(dtype)
+    check_told_steps(MAKERS[engine], X, 9, rng)
+
+
 @every_dtype
 def test_slow_road_is_taken(dtype):
     """Sums within the slack of a rounding boundary occur, and are settled."""

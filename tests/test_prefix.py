@@ -5,7 +5,14 @@ import pytest
 from cases import DTYPES, SPECIAL, gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_contract import Slices, check_long_runs, check_run, check_step, same
+from test_contract import (
+    Slices,
+    check_long_runs,
+    check_run,
+    check_step,
+    check_told_steps,
+    same,
+)
 
 from fastkm import engines, kmeans, lloyd, reference
 from fastkm.engines import prefix
@@ -63,6 +70,11 @@ def test_runs_on_structured_data(offset, n_threads, dtype, monkeypatch):
     monkeypatch.setattr(engines.InMemory, "n_chunks", lambda self, work: n_threads)
     X = mixture(600, 60, 30, dtype) + dtype(offset)
     check_long_runs(Sieving, X, 60, n_threads)
+
+
+@every_dtype
+def test_steps_that_are_told_what_moved(dtype, rng):
+    check_told_steps(Sieving, mixture(600, 60, 30, dtype), 50, rng)
 
 
 def test_most_pairs_are_ruled_out():
