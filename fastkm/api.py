@@ -457,6 +457,15 @@ def nearest_centers(
     return np.concatenate(labels), np.concatenate(distances)
 
 
+def _read_samples(
+    X: ArrayLike, sample_weight: ArrayLike | None, n_threads: int | None
+) -> engines.Lanes | engines.Chunked:
+    """Samples to choose centers from, checked."""
+    n_threads = validation.check_n_threads(n_threads)
+    read = functools.partial(validation.as_input, n_threads=n_threads)
+    return engines.exact_engine(*as_weighted(X, sample_weight, read), n_threads)
+
+
 def kmeans_plusplus(
     X: ArrayLike,
     n_clusters: int,
@@ -504,13 +513,10 @@ def kmeans_plusplus(
     >>> centers.round().ravel().tolist()
     [9.0, 0.0]
     """
-    n_threads = validation.check_n_threads(n_threads)
-    read = functools.partial(validation.as_input, n_threads=n_threads)
-    data, weights = as_weighted(X, sample_weight, read)
-    n_clusters = validation.check_n_clusters(n_clusters, len(data))
+    samples = _read_samples(X, sample_weight, n_threads)
+    n_clusters = validation.check_n_clusters(n_clusters, samples.n_samples)
     if n_local_trials is not None:
         n_local_trials = validation.check_integer(n_local_trials, "n_local_trials")
-    samples = engines.exact_engine(data, weights, n_threads)
     rng = validation.check_random_state(random_state)
     indices = seeding.plusplus(samples, n_clusters, rng, n_local_trials)
     return samples.rows(indices), indices
@@ -560,11 +566,8 @@ def farthest_first(
     >>> farthest_first(X, 2, random_state=0)[0].ravel().tolist()
     [4.0, 10.0]
     """
-    n_threads = validation.check_n_threads(n_threads)
-    read = functools.partial(validation.as_input, n_threads=n_threads)
-    data, weights = as_weighted(X, sample_weight, read)
-    n_clusters = validation.check_n_clusters(n_clusters, len(data))
-    samples = engines.exact_engine(data, weights, n_threads)
+    samples = _read_samples(X, sample_weight, n_threads)
+    n_clusters = validation.check_n_clusters(n_clusters, samples.n_samples)
     rng = validation.check_random_state(random_state)
     indices = seeding.farthest(samples, n_clusters, rng)
     return samples.rows(indices), indices

@@ -215,7 +215,7 @@ class InMemory(Held):
     the step before, brought up to date for the samples whose label changed.
 
     Memory beyond X: 8 bytes per sample (labels of two steps), 8 more where weights
-    are given, and three tables of sums per thread.
+    are given, three tables of sums per thread, and the centers of two steps in float64.
     """
 
     # Before the first step; set here, as many an engine takes none.

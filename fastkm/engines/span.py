@@ -44,7 +44,8 @@ PILOT, FEW = 256, 1 / 16
 class Span:
     """Samples in coordinates of the space that centers span, less a shift.
 
-    rows : (n_samples, width) float32, coordinates and, last, the norm of the rest
+    rows : (n_samples, width) float32, coordinates, zeros that fill up cache lines, and
+        last the norm of the rest
     """
 
     def __init__(self, n_chunks: int, X: Array, shift: Array, centers: Array) -> None:

@@ -152,9 +152,12 @@ class Target(NamedTuple):
 
     def changed(self, counts: Array) -> Array:
         """Give the changes that a kernel listed, so many in each chunk."""
-        firsts = np.arange(len(counts)) * len(self.labels) // len(counts)
-        pairs = zip(firsts, counts, strict=True)
-        return np.concatenate([self.changes[first : first + n] for first, n in pairs])
+        parts = []
+        for chunk, n_changed in enumerate(counts.tolist()):
+            # As `kernels.exact.chunk_bounds`.
+            first = chunk * len(self.labels) // len(counts)
+            parts.append(self.changes[first : first + n_changed])
+        return np.concatenate(parts)
 
 
 class Outcome(NamedTuple):
